@@ -1,0 +1,1 @@
+"""Test-time compute scaling of language models."""
