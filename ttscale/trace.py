@@ -1,8 +1,8 @@
 """The values a strategy works with: problems, paths of token ids, answers.
 
 Nothing here changes once made. A path is a chain of spans that ends at the prompt; a fork shares
-its parent's spans, so that a tree of thousands of partial solutions stores every token once. Token ids
-are what the engine produced: text is never tokenised a second time.
+its parent's spans, so that a tree of thousands of partial solutions stores every token once. Token
+ids are what the engine produced: text is never tokenised a second time.
 """
 
 from __future__ import annotations

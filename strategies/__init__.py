@@ -1,0 +1,1 @@
+"""One file a strategy, named as in its paper."""

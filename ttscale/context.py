@@ -1,0 +1,337 @@
+"""The one door between a strategy and everything else.
+
+Strategies and verifiers sample, score, branch and draw random numbers through a `Context`. What is
+sampled is keyed, journaled, billed and held to the budget here, once for all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from array import array
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ttscale.engine.protocol import Sampling
+from ttscale.errors import InputError
+from ttscale.record.journal import Stored
+from ttscale.record.ledger import Entry, Kind
+from ttscale.session import Session
+from ttscale.strategy import Until, Verifier
+from ttscale.trace import Path, Problem
+
+T = TypeVar("T")
+
+
+class OutOfBudget(Exception):
+    """The budget does not hold another sample; the runner answers with the best finished path."""
+
+
+@dataclass(slots=True)
+class _Branch:
+    """One strand of a strategy: its label, its stream counters, its random numbers, its budget."""
+
+    label: str
+    entropy: bytes
+    tokens_left: int | None
+    kind: Kind = "generate"
+    taken: dict[bytes, int] = field(default_factory=dict)
+    n_forks: int = 0
+    rng: np.random.Generator | None = None
+
+    def fork(self, n: int) -> list[_Branch]:
+        """Split into n strands with labels and budgets of their own."""
+        label = f"{self.label}/{self.n_forks}"
+        self.n_forks += 1
+        share = None if self.tokens_left is None else self.tokens_left // max(n, 1)
+        return [_Branch(f"{label}.{i}", self.entropy, share, self.kind) for i in range(n)]
+
+
+_branch: contextvars.ContextVar[_Branch] = contextvars.ContextVar("branch")
+
+
+class Context:
+    """One strategy's door, on one problem.
+
+    Parameters
+    ----------
+    session : what the run shares.
+    problem : the problem at hand.
+    arm : label of the strategy as configured; the ledger's name for it.
+    sampling : the experiment's sampling parameters; `max_tokens` bounds a whole response.
+    verifier : what `score` calls; None if the experiment names none.
+    budget : generated tokens this strategy may spend on the problem; None for no limit.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        problem: Problem,
+        arm: str,
+        sampling: Sampling,
+        verifier: Verifier | None = None,
+        budget: int | None = None,
+    ) -> None:
+        self.problem, self.arm, self.sampling, self.verifier = problem, arm, sampling, verifier
+        self.finished: list[Path] = []
+        """Every finished path that was sampled, in order of asking."""
+        self.scores: dict[Path, float] = {}
+        """Scores given so far."""
+        self._session = session
+        self._payer = f"{arm}\x1f{problem.id}"
+        self._answers: dict[Path, str | None] = {}
+        self._extended: set[Path] = set()
+        entropy = f"{session.seed}\0{problem.id}".encode()
+        _branch.set(_Branch("", entropy, budget))
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """Random numbers of this branch, the same in every run with the same seed."""
+        branch = _branch.get()
+        if branch.rng is None:
+            digest = blake2b(branch.entropy + b"\0" + branch.label.encode(), digest_size=16)
+            branch.rng = np.random.default_rng(int.from_bytes(digest.digest(), "big"))
+        return branch.rng
+
+    @property
+    def tokens_left(self) -> int | None:
+        """Generated tokens this branch may still spend; None for no limit."""
+        return _branch.get().tokens_left
+
+    async def sample(
+        self,
+        paths: Path | Sequence[Path],
+        n: int = 1,
+        until: Until | None = None,
+        **sampling: Any,
+    ) -> list[Path]:
+        """Continue every path n times.
+
+        Asking again for the same continuation gives further samples, not the same ones.
+
+        Parameters
+        ----------
+        paths : one unfinished path or several.
+        n : continuations of each.
+        until : where a step ends; to the end of the response if left out.
+        sampling : parameters that differ from the experiment's, such as `temperature`.
+
+        Returns the children, n for each path, in the order of the paths.
+
+        Raises OutOfBudget once the budget does not hold another sample at its greatest length;
+        what did fit was sampled and is among `finished`.
+        """
+        parents = [paths] if isinstance(paths, Path) else list(paths)
+        assert n >= 1, f"a path can be continued 1 or more times, not {n}"
+        if self.tokens_left is None:
+            return await self._continue(parents, n, until, sampling)
+        children: list[Path] = []
+        for parent in parents:
+            wanted = n
+            while wanted:
+                count = self._admit(self._sampling(parent, until, sampling).max_tokens, wanted)
+                children += await self._continue([parent], count, until, sampling)
+                wanted -= count
+        return children
+
+    async def _continue(
+        self, parents: Sequence[Path], n: int, until: Until | None, changes: dict[str, Any]
+    ) -> list[Path]:
+        branch, session = _branch.get(), self._session
+        calls, jobs = [], []
+        for parent in parents:
+            sampling = self._sampling(parent, until, changes)
+            prefix = parent.all_token_ids()
+            base = session.key(prefix, sampling, branch.label)
+            first = branch.taken.get(base, 0)
+            branch.taken[base] = first + n
+            calls.append((parent, base, first, sampling))
+            jobs.append(session.sample(base, prefix, sampling, first, n, self._payer))
+        outcome = [await jobs[0]] if len(jobs) == 1 else await _in_step(jobs)
+        return [
+            self._grow(parent, base, index, stored, sampling, branch)
+            for (parent, base, first, sampling), streams in zip(calls, outcome, strict=True)
+            for index, stored in enumerate(streams, start=first)
+        ]
+
+    def _admit(self, max_tokens: int, wanted: int) -> int:
+        """How many samples the budget holds, each at its greatest length."""
+        left = self.tokens_left or 0
+        fitting = min(wanted, left // max_tokens)
+        if fitting < 1:
+            raise OutOfBudget(f"{left} tokens are left, a sample may take {max_tokens}")
+        return fitting
+
+    def _sampling(self, parent: Path, until: Until | None, changes: dict[str, Any]) -> Sampling:
+        """The parameters of one call: the experiment's, the caller's changes, what room is left."""
+        assert not parent.done, "a finished path cannot be continued"
+        total = self.sampling.max_tokens - (parent.n_generated if parent.depth else 0)
+        room = self._session.engine.max_context - parent.n_tokens
+        limit = min(changes.get("max_tokens", total), total, room)
+        if limit < 1:
+            raise InputError(
+                "a path has no room left to continue",
+                where=f"problem {self.problem.id}",
+                got=f"{parent.n_tokens} tokens of {self._session.engine.max_context}, "
+                f"{total} of sampling.max_tokens left",
+                hint="raise sampling.max_tokens or the model's max_context",
+            )
+        if until is None and not changes and limit == self.sampling.max_tokens:
+            return self.sampling
+        if until is not None:
+            changes = {**changes, "step": until.text, "step_tokens": until.n_tokens}
+        return replace(self.sampling, **{**changes, "max_tokens": limit})
+
+    def _grow(
+        self,
+        parent: Path,
+        base: bytes,
+        index: int,
+        stored: Stored,
+        sampling: Sampling,
+        branch: _Branch,
+    ) -> Path:
+        """The child a stream makes, billed."""
+        completion = stored.completion
+        n_generated = len(completion.token_ids)
+        if branch.tokens_left is not None:
+            branch.tokens_left -= n_generated
+        child = Path(
+            completion.token_ids,
+            completion.text,
+            parent,
+            completion.finish,
+            completion.logprobs,
+            (base, index),
+            parent.n_tokens,
+            parent.depth + 1,
+        )
+        # The first continuation computes the prompt, or the one token that its parent's last step
+        # sampled but never fed back; its siblings share all of it.
+        shared = parent.n_tokens
+        if parent not in self._extended:
+            self._extended.add(parent)
+            shared = parent.n_tokens - 1 if parent.depth else 0
+        self._session.ledger.add(
+            Entry(
+                self.arm,
+                self.problem.id,
+                self._session.engine.model,
+                branch.kind,
+                parent.n_tokens,
+                shared,
+                completion.n_cached_tokens,
+                n_generated,
+                sampling.attention,
+                completion.started,
+                completion.seconds,
+                stored.payer != self._payer,
+            )
+        )
+        if child.done and branch.kind == "generate":
+            self.finished.append(child)
+        return child
+
+    async def race(
+        self,
+        paths: Path | Sequence[Path],
+        n: int = 1,
+        finish: int = 1,
+        until: Until | None = None,
+        **sampling: Any,
+    ) -> list[Path]:
+        """Continue every path n times until `finish` continuations are done; cut the others.
+
+        The cut ones keep the tokens they have (finish `abort`) and are billed for them. Which ones
+        finish first is journaled, so that a resumed run sees the same outcome. The samples are not
+        shared with other strategies, whose samples are never cut.
+        """
+        parents = [paths] if isinstance(paths, Path) else list(paths)
+        branch = _branch.get()
+        label = f"{branch.label}/race{branch.n_forks}:{n}:{finish}"
+        branch.n_forks += 1
+        calls: list[tuple[bytes, array[int], Sampling]] = []
+        for place, parent in enumerate(parents):
+            call = self._sampling(parent, until, sampling)
+            prefix = parent.all_token_ids()
+            calls.append((self._session.key(prefix, call, f"{label}:{place}"), prefix, call))
+        if branch.tokens_left is not None:
+            worst = n * sum(call.max_tokens for _, _, call in calls)
+            if worst > branch.tokens_left:
+                raise OutOfBudget(f"{branch.tokens_left} tokens are left, a race may take {worst}")
+        outcome = await self._session.race(calls, n, finish, self._payer)
+        return [
+            self._grow(parent, base, index, stored, call, branch)
+            for parent, (base, _, call), streams in zip(parents, calls, outcome, strict=True)
+            for index, stored in enumerate(streams)
+        ]
+
+    async def score(self, paths: Sequence[Path]) -> list[float]:
+        """The verifier's score of each path; a path is scored once."""
+        if self.verifier is None:
+            raise InputError(
+                "this strategy asks for scores and no verifier is configured",
+                where=f"strategy {self.arm}",
+                hint="add `verifier:` to it; `ttscale list verifiers` names them",
+            )
+        new = list(dict.fromkeys(path for path in paths if path not in self.scores))
+        if new:
+            branch = _branch.get()
+            kind, branch.kind = branch.kind, "score"
+            try:
+                scores = await self.verifier(self.problem, new, self)
+            finally:
+                branch.kind = kind
+            assert len(scores) == len(new), "a verifier gives one score for each path"
+            self.scores.update(zip(new, map(float, scores), strict=True))
+        return [self.scores[path] for path in paths]
+
+    async def gather(self, *branches: Coroutine[Any, Any, T]) -> list[T]:
+        """Run branches at once, each with its own streams, random numbers and share of the budget.
+
+        Results come in the order of the branches. All branches end before an error of the first
+        failing one is raised, so that what they did does not depend on timing.
+        """
+        parent = _branch.get()
+        strands = parent.fork(len(branches))
+        tasks = []
+        for strand, coroutine in zip(strands, branches, strict=True):
+            context = contextvars.copy_context()
+            context.run(_branch.set, strand)
+            tasks.append(asyncio.get_running_loop().create_task(coroutine, context=context))
+        results = await _in_step(tasks)
+        if parent.tokens_left is not None:
+            parent.tokens_left = sum(strand.tokens_left or 0 for strand in strands)
+        return results
+
+    def answer(self, path: Path) -> str | None:
+        """The answer a finished path gives, None if there is none."""
+        if path not in self._answers:
+            self._answers[path] = self._session.grading.answer(self.problem, path.response)
+        return self._answers[path]
+
+    async def classes(self, paths: Sequence[Path]) -> list[int | None]:
+        """Equivalence classes of the paths' answers; None for a path without one."""
+        answers = [self.answer(path) for path in paths]
+        return await self._session.grading.classes(self.problem, answers)
+
+    async def grade(self, paths: Sequence[Path]) -> list[bool | None]:
+        """Whether each path's answer is right, None where the grader could not tell.
+
+        Looks at the reference answer: for oracle verifiers, and for the runner.
+        """
+        answers = [self.answer(path) for path in paths]
+        return await self._session.grading.grade(self.problem, answers)
+
+
+async def _in_step(jobs: Sequence[Coroutine[Any, Any, T] | asyncio.Task[T]]) -> list[T]:
+    """Run jobs to their ends, all of them; then raise the first error in their order."""
+    results = await asyncio.gather(*jobs, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return [result for result in results if not isinstance(result, BaseException)]

@@ -1,0 +1,258 @@
+"""The journal: what was asked of a model and what it gave, in one SQLite file.
+
+The journal is the ground truth of a run. A call is known by its key alone, so that a run killed at
+any instant and started again replays what it has, and two strategies that ask for the same samples
+share them. Engines reproduce seeds only on the same hardware and version; the journal always does.
+
+Writes are grouped: whatever finishes in one turn of the event loop is committed together, and no
+caller sees a result before it is committed. SQLite's write-ahead log with `synchronous=NORMAL`
+keeps every commit through the death of the process.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from array import array
+from collections.abc import Iterable, Sequence
+from pathlib import Path as FilePath
+from typing import NamedTuple
+
+import msgspec
+
+from ttscale.engine.protocol import Completion
+from ttscale.errors import InputError, TTScaleError
+from ttscale.trace import TOKEN, Finish
+
+VERSION = 1
+"""Layout of the file, in SQLite's `user_version`."""
+
+_SCHEMA = """
+CREATE TABLE calls (base BLOB NOT NULL, stream INTEGER NOT NULL, payer TEXT NOT NULL,
+                    payload BLOB NOT NULL);
+CREATE UNIQUE INDEX calls_by_key ON calls (base, stream);
+CREATE TABLE facts (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+"""
+
+
+class Stored(NamedTuple):
+    """A finished stream, and who paid for it: the first arm and problem that asked."""
+
+    completion: Completion
+    payer: str
+
+
+class _Payload(msgspec.Struct, array_like=True, frozen=True):
+    """A completion as it lies in the file: ids as int32, log-probabilities as float32."""
+
+    finish: Finish
+    n_cached_tokens: int
+    started: float
+    seconds: float
+    token_ids: bytes
+    logprobs: bytes
+    text: str
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Payload).decode
+
+
+class Journal:
+    """One run's journal, opened for reading and writing by one process.
+
+    Parameters
+    ----------
+    path : the SQLite file; made if absent.
+    siblings : journals of other runs to read samples from; what is found is copied here.
+
+    Raises InputError for a file of another version or a damaged one, TTScaleError when the disk is
+    full.
+    """
+
+    def __init__(self, path: FilePath, siblings: Iterable[FilePath] = ()) -> None:
+        self.path = path
+        self._db = _open(path)
+        self._siblings = [(sibling.parent.name, _open_for_reading(sibling)) for sibling in siblings]
+        self._calls: dict[tuple[bytes, int], tuple[str, bytes]] = {}
+        self._facts: dict[bytes, bytes] = {}
+
+    def read(self, base: bytes, first: int, n: int) -> dict[int, Stored]:
+        """The streams first … first + n − 1 of a call that are known, by stream index."""
+        try:
+            found = {
+                stream: Stored(_completion(payload), payer)
+                for stream, payer, payload in self._db.execute(_READ, (base, first, first + n))
+            }
+            for stream in range(first, first + n) if self._calls and len(found) < n else ():
+                if waiting := self._calls.get((base, stream)):
+                    found[stream] = Stored(_completion(waiting[1]), waiting[0])
+        except (sqlite3.DatabaseError, msgspec.MsgspecError) as error:
+            raise _trouble(self.path, error) from error
+        if len(found) < n:
+            found |= self._borrow(base, [i for i in range(first, first + n) if i not in found])
+        return found
+
+    def _borrow(self, base: bytes, streams: Sequence[int]) -> dict[int, Stored]:
+        """Copy streams that another run's journal has."""
+        found: dict[int, Stored] = {}
+        for run, db in self._siblings:
+            window = (base, streams[0], streams[-1] + 1)
+            for stream, _, payload in db.execute(_READ, window):
+                if stream in streams and stream not in found:
+                    self._calls[base, stream] = (f"run {run}", payload)
+                    found[stream] = Stored(_completion(payload), f"run {run}")
+        return found
+
+    def write(self, base: bytes, stream: int, payer: str, completion: Completion) -> None:
+        """Note a finished stream; it is kept once `commit` has returned."""
+        payload = _Payload(
+            completion.finish,
+            completion.n_cached_tokens,
+            completion.started,
+            completion.seconds,
+            completion.token_ids.tobytes(),
+            completion.logprobs.tobytes(),
+            completion.text,
+        )
+        self._calls[base, stream] = (payer, _encode(payload))
+
+    def read_fact(self, key: bytes) -> bytes | None:
+        """A small fact noted before, such as a grade."""
+        if (value := self._facts.get(key)) is not None:
+            return value
+        try:
+            row = self._db.execute("SELECT value FROM facts WHERE key = ?", (key,)).fetchone()
+        except sqlite3.DatabaseError as error:
+            raise _trouble(self.path, error) from error
+        return None if row is None else bytes(row[0])
+
+    def write_fact(self, key: bytes, value: bytes) -> None:
+        """Note a small fact; it is kept once `commit` has returned."""
+        self._facts[key] = value
+
+    def commit(self) -> None:
+        """Write what was noted since the last commit, in one transaction."""
+        if not self._calls and not self._facts:
+            return
+        rows = [(base, stream, *rest) for (base, stream), rest in self._calls.items()]
+        try:
+            self._db.execute("BEGIN")
+            self._db.executemany("INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?)", rows)
+            self._db.executemany(
+                "INSERT OR IGNORE INTO facts VALUES (?, ?)", list(self._facts.items())
+            )
+            self._db.execute("COMMIT")
+        except sqlite3.DatabaseError as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise _trouble(self.path, error) from error
+        self._calls.clear()
+        self._facts.clear()
+
+    def n_calls(self) -> int:
+        """How many streams the journal holds."""
+        return int(self._db.execute("SELECT count(*) FROM calls").fetchone()[0])
+
+    def close(self) -> None:
+        """Commit and close; may be called twice."""
+        try:
+            self.commit()
+        finally:
+            self._db.close()
+            for _, db in self._siblings:
+                db.close()
+
+
+_READ = "SELECT stream, payer, payload FROM calls WHERE base = ? AND stream >= ? AND stream < ?"
+
+
+def _completion(payload: bytes) -> Completion:
+    record = _decode(payload)
+    token_ids: array[int] = array(TOKEN, record.token_ids)
+    logprobs: array[float] = array("f", record.logprobs)
+    return Completion(
+        token_ids,
+        record.text,
+        record.finish,
+        logprobs,
+        record.n_cached_tokens,
+        record.started,
+        record.seconds,
+    )
+
+
+def _open(path: FilePath) -> sqlite3.Connection:
+    try:
+        db = sqlite3.connect(path, isolation_level=None)
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        fresh = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+        if version != VERSION and not (version == 0 and fresh):
+            db.close()
+            raise InputError(
+                "this journal was written by another version of ttscale",
+                where=str(path),
+                got=f"layout {version}; this version reads layout {VERSION}",
+                hint="resume with the version that wrote it, or start anew with --fresh",
+            )
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = NORMAL")
+        db.execute("PRAGMA cache_size = -65536")
+        if fresh:
+            db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT")
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        n_pages, page_size = (
+            db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size")
+        )
+        if path.stat().st_size < n_pages * page_size:
+            raise sqlite3.DatabaseError("the file is shorter than its header says")
+        db.execute("SELECT 1 FROM calls LIMIT 1").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise _trouble(path, error) from error
+    return db
+
+
+def _open_for_reading(path: FilePath) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
+
+
+def readable(path: FilePath) -> bool:
+    """Whether a journal of this version lies there, to borrow samples from."""
+    try:
+        db = _open_for_reading(path)
+    except sqlite3.Error:
+        return False
+    try:
+        return bool(db.execute("PRAGMA user_version").fetchone()[0] == VERSION)
+    except sqlite3.Error:
+        return False
+    finally:
+        db.close()
+
+
+def _trouble(path: FilePath, error: Exception) -> TTScaleError:
+    """The message for what SQLite or the file system could not do."""
+    text = str(error)
+    if "full" in text or "disk I/O" in text:
+        return TTScaleError(
+            f"the journal could not be written: {text}\n  where: {path}\n"
+            "  try:   make room on the disk and start the same command again; "
+            "what was committed is kept"
+        )
+    if "locked" in text:
+        return InputError(
+            "another process holds the journal", where=str(path), hint="let it finish first"
+        )
+    if "readonly" in text or "unable to open" in text:
+        return InputError(
+            "the journal cannot be opened for writing",
+            where=str(path),
+            got=text,
+            hint="check the folder's permissions, or choose another with --results",
+        )
+    return InputError(
+        "the journal is damaged",
+        where=str(path),
+        got=text,
+        hint="recover what is left with `sqlite3 journal.sqlite .recover`, "
+        "or start anew with --fresh, which keeps this folder under another name",
+    )

@@ -1,0 +1,122 @@
+"""The ledger: counts of what every call needed. Prices are functions of them, made elsewhere.
+
+One row for each sequence that was generated or scored.
+"""
+
+from __future__ import annotations
+
+from array import array
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Kind = Literal["generate", "score", "embed"]
+
+
+class Entry(NamedTuple):
+    """What one sequence took.
+
+    Attributes
+    ----------
+    arm : label of the strategy as configured.
+    problem_id, model, kind : whose, by what, and for what.
+    n_prompt_tokens : length of the context before generation.
+    n_shared_tokens : of those, how many another sequence of the same arm and problem had already
+        computed: ideal prefix reuse, whatever the scheduling was.
+    n_cached_tokens : of those, how many the engine reported as read from its cache.
+    n_generated_tokens : tokens generated.
+    attention : the attention policy, `dense` for the model's own.
+    started : when the call was handed to the engine, in seconds since the epoch.
+    seconds : from then to its end, waiting included.
+    replayed : whether another arm, problem or run had paid for it before.
+    """
+
+    arm: str
+    problem_id: str
+    model: str
+    kind: Kind
+    n_prompt_tokens: int
+    n_shared_tokens: int
+    n_cached_tokens: int
+    n_generated_tokens: int
+    attention: str
+    started: float
+    seconds: float
+    replayed: bool
+
+
+class Totals(NamedTuple):
+    """Sums over ledger entries."""
+
+    n_sequences: int = 0
+    n_prompt_tokens: int = 0
+    n_shared_tokens: int = 0
+    n_cached_tokens: int = 0
+    n_generated_tokens: int = 0
+
+
+class Ledger:
+    """The entries of one run, kept by columns: about 80 bytes an entry."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, array[Any]] = {
+            name: array("d" if kind == "float" else "q" if kind == "int" else "i")
+            for name, kind in Entry.__annotations__.items()
+        }
+        self._append = [self._columns[name].append for name in Entry._fields]
+        self._names: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._columns["replayed"])
+
+    def add(self, entry: Entry) -> None:
+        """Append one entry."""
+        for append, value in zip(self._append, entry, strict=True):
+            if isinstance(value, str):
+                append(self._names.setdefault(value, len(self._names)))
+            else:
+                append(value)
+
+    def table(self) -> pa.Table:
+        """All entries as an Arrow table, one column for each field of `Entry`."""
+        import numpy as np
+        import pyarrow as pa
+
+        names = pa.array(list(self._names) or [""])
+        columns = {}
+        for name, kind in Entry.__annotations__.items():
+            values = np.array(self._columns[name])
+            if kind in {"str", "Kind"}:
+                codes = pa.array(values, type=pa.int32())
+                columns[name] = pa.DictionaryArray.from_arrays(codes, names).cast(pa.string())
+            else:
+                columns[name] = pa.array(values.astype(bool) if kind == "bool" else values)
+        return pa.table(columns)
+
+    def totals(self, arm: str | None = None, *, fresh: bool = False) -> dict[str, Totals]:
+        """Sums by kind, of one arm or of all; `fresh` leaves replayed entries out."""
+        import numpy as np
+
+        column = {name: np.array(values) for name, values in self._columns.items()}
+        keep = np.ones(len(self), dtype=bool)
+        if arm is not None:
+            keep &= column["arm"] == self._names.get(arm, -1)
+        if fresh:
+            keep &= column["replayed"] == 0
+        return {
+            name: Totals(
+                int(rows.sum()),
+                *(int(column[field][rows].sum()) for field in Totals._fields[1:]),
+            )
+            for name, code in self._names.items()
+            if name in {"generate", "score", "embed"}
+            and (rows := keep & (column["kind"] == code)).any()
+        }
+
+    def write(self, path: FilePath) -> None:
+        """Write the table as Parquet, whole or not at all."""
+        from ttscale.record.files import write_parquet
+
+        write_parquet(self.table(), path)

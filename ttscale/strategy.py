@@ -1,0 +1,68 @@
+"""The two protocols: a strategy chooses what to sample, a verifier says what a sample is worth.
+
+Both are frozen dataclasses with one coroutine; their fields are their configuration. They touch
+models only through the context, so batching, cost, caching, budgets and resuming are done once.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from annotated_types import Ge, Gt, Le
+
+from ttscale.trace import Answer, Path, Problem
+
+if TYPE_CHECKING:
+    from ttscale.context import Context
+
+Positive = Annotated[int, Ge(1)]
+"""A whole number of at least one."""
+
+Share = Annotated[float, Gt(0), Le(1)]
+"""A number in (0, 1]."""
+
+
+@dataclass(frozen=True)
+class Until:
+    """Where a step ends: at one of `text`, or after `n_tokens`, whichever comes first."""
+
+    text: tuple[str, ...] = ()
+    n_tokens: int | None = None
+
+
+STEP = Until(text=("\n\n",))
+"""The field's usual step: a paragraph."""
+
+
+@dataclass(frozen=True)
+class Strategy(ABC):
+    """How to spend samples on one problem.
+
+    `needs_verifier` says that the strategy calls `ctx.score`: its configuration must name one.
+    """
+
+    needs_verifier: ClassVar[bool] = False
+
+    @abstractmethod
+    async def __call__(self, problem: Problem, ctx: Context) -> Answer:
+        """Sample, choose, and answer."""
+
+
+@dataclass(frozen=True)
+class Verifier(ABC):
+    """What a path is worth; higher is better.
+
+    `oracle` says that the verifier looks at the reference answer: its results are a bound, not a
+    method, and are labelled so wherever they appear.
+    """
+
+    oracle: ClassVar[bool] = False
+
+    @abstractmethod
+    async def __call__(
+        self, problem: Problem, paths: Sequence[Path], ctx: Context
+    ) -> Sequence[float]:
+        """One score for each path."""
