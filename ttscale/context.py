@@ -81,6 +81,10 @@ class Context:
         """Every finished path that was sampled, in order of asking."""
         self.scores: dict[Path, float] = {}
         """Scores given so far."""
+        self.plain: dict[bytes, Sampling] = {}
+        """Call keys of plain samples of the prompt: independent draws, whoever asked for them."""
+        self.n_generated_tokens = 0
+        """Tokens generated for this strategy and its verifier, replayed ones included."""
         self._session = session
         self._payer = f"{arm}\x1f{problem.id}"
         self._answers: dict[Path, str | None] = {}
@@ -149,6 +153,9 @@ class Context:
             base = session.key(prefix, sampling, branch.label)
             first = branch.taken.get(base, 0)
             branch.taken[base] = first + n
+            if parent.depth == 0 and not branch.label and until is None:
+                asked = changes.get("max_tokens", self.sampling.max_tokens)
+                self.plain[base] = replace(sampling, max_tokens=asked)
             calls.append((parent, base, first, sampling))
             jobs.append(session.sample(base, prefix, sampling, first, n, self._payer))
         outcome = [await jobs[0]] if len(jobs) == 1 else await _in_step(jobs)
@@ -198,6 +205,7 @@ class Context:
         """The child a stream makes, billed."""
         completion = stored.completion
         n_generated = len(completion.token_ids)
+        self.n_generated_tokens += n_generated
         if branch.tokens_left is not None:
             branch.tokens_left -= n_generated
         child = Path(

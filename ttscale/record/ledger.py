@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from array import array
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_type_hints
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,13 +57,16 @@ class Totals(NamedTuple):
     n_generated_tokens: int = 0
 
 
+_CODES: dict[type, str] = {int: "q", float: "d", bool: "b"}
+"""Array codes of the plain columns; the others hold numbers of names."""
+
+
 class Ledger:
     """The entries of one run, kept by columns: about 80 bytes an entry."""
 
     def __init__(self) -> None:
         self._columns: dict[str, array[Any]] = {
-            name: array("d" if kind == "float" else "q" if kind == "int" else "i")
-            for name, kind in Entry.__annotations__.items()
+            name: array(_CODES.get(kind, "i")) for name, kind in get_type_hints(Entry).items()
         }
         self._append = [self._columns[name].append for name in Entry._fields]
         self._names: dict[str, int] = {}
@@ -86,13 +89,13 @@ class Ledger:
 
         names = pa.array(list(self._names) or [""])
         columns = {}
-        for name, kind in Entry.__annotations__.items():
+        for name, kind in get_type_hints(Entry).items():
             values = np.array(self._columns[name])
-            if kind in {"str", "Kind"}:
+            if kind not in _CODES:
                 codes = pa.array(values, type=pa.int32())
                 columns[name] = pa.DictionaryArray.from_arrays(codes, names).cast(pa.string())
             else:
-                columns[name] = pa.array(values.astype(bool) if kind == "bool" else values)
+                columns[name] = pa.array(values.astype(kind))
         return pa.table(columns)
 
     def totals(self, arm: str | None = None, *, fresh: bool = False) -> dict[str, Totals]:

@@ -1,0 +1,139 @@
+"""An engine whose replies a test writes: one token a character, finished in an order it chooses."""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ttscale.engine.protocol import Completion, ContextTooLong, Engine, Load, Sampling
+from ttscale.record.journal import Journal
+from ttscale.record.ledger import Ledger
+from ttscale.session import Session
+from ttscale.trace import TOKEN, Path, Problem
+
+
+@dataclass
+class ScriptedEngine:
+    """Replies `reply(prefix text, seed)`, each after `delay(prefix, seed)` turns of the loop."""
+
+    reply: Callable[[str, int], str]
+    delay: Callable[[str, int], int] = lambda prefix, seed: 0
+    max_context: int = 10_000
+    fingerprint: str = "scripted"
+    model: str = "scripted"
+    simulated: bool = True
+    requests: list[tuple[str, Sampling, int, int]] = field(default_factory=list)
+    n_generated: int = 0
+    n_streams: int = 0
+    running: dict[asyncio.Future[Completion], tuple[str, str]] = field(default_factory=dict)
+
+    async def start(self) -> None:
+        """Nothing to load."""
+
+    async def close(self) -> None:
+        """Nothing to free."""
+
+    def provenance(self) -> dict[str, object]:
+        """Nothing to tell."""
+        return {"engine": "scripted"}
+
+    def encode(self, text: str) -> array[int]:
+        """One token a character."""
+        return array(TOKEN, map(ord, text))
+
+    def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> array[int]:
+        """The last message."""
+        return self.encode(messages[-1]["content"])
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """The characters."""
+        return "".join(map(chr, token_ids))
+
+    def submit(
+        self, prefix: array[int], sampling: Sampling, seed: int, n: int
+    ) -> list[asyncio.Future[Completion]]:
+        """Reply to each stream by itself."""
+        if len(prefix) >= self.max_context:
+            raise ContextTooLong(len(prefix), self.max_context)
+        text = self.decode(prefix)
+        self.requests.append((text, sampling, seed, n))
+        return [self._stream(text, sampling, stream_seed) for stream_seed in range(seed, seed + n)]
+
+    def _stream(self, prefix: str, sampling: Sampling, seed: int) -> asyncio.Future[Completion]:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Completion] = loop.create_future()
+        text, finish = self._cut(self.reply(prefix, seed), sampling)
+        self.running[future] = (text, finish)
+        turns = self.delay(prefix, seed)
+
+        def tick(left: int) -> None:
+            if future.done():
+                return
+            if left > 0:
+                loop.call_soon(tick, left - 1)
+            else:
+                self._resolve(future, text, finish)
+
+        loop.call_soon(tick, turns)
+        return future
+
+    def _resolve(self, future: asyncio.Future[Completion], text: str, finish: str) -> None:
+        self.running.pop(future)
+        self.n_generated += len(text)
+        self.n_streams += 1
+        logprobs = array("f", [-0.1 * (1 + ord(c) % 7) for c in text])
+        future.set_result(
+            Completion(self.encode(text), text, finish, logprobs)  # type: ignore[arg-type]
+        )
+
+    @staticmethod
+    def _cut(text: str, sampling: Sampling) -> tuple[str, str]:
+        ends = [text.find(mark) + len(mark) for mark in sampling.step if mark in text]
+        if sampling.step_tokens is not None and sampling.step_tokens < len(text):
+            ends.append(sampling.step_tokens)
+        end, finish = (min(ends), "step") if ends else (len(text), "stop")
+        if end > sampling.max_tokens:
+            return text[: sampling.max_tokens], "length"
+        return text[:end], finish
+
+    def abort(self, streams: Sequence[asyncio.Future[Completion]]) -> None:
+        """Keep the first half of what the stream would have said."""
+        for future in streams:
+            if future in self.running:
+                text, _ = self.running[future]
+                self._resolve(future, text[: len(text) // 2], "abort")
+
+    def load(self) -> Load:
+        """Everything runs at once."""
+        return Load(len(self.running), 0)
+
+
+class PlainGrading:
+    """The answer is what follows the last '='; equal strings are one class."""
+
+    def answer(self, problem: Problem, response: str) -> str | None:
+        """The text after the last '='."""
+        return response.rpartition("=")[2].strip() or None if "=" in response else None
+
+    async def grade(self, problem: Problem, answers: Sequence[str | None]) -> list[bool | None]:
+        """Equality with the reference."""
+        return [answer == problem.reference for answer in answers]
+
+    async def classes(self, problem: Problem, answers: Sequence[str | None]) -> list[int | None]:
+        """Equality of strings."""
+        names: dict[str, int] = {}
+        return [
+            None if answer is None else names.setdefault(answer, len(names)) for answer in answers
+        ]
+
+
+def make_problem(question: str = "1+1", reference: str = "2", name: str = "p0") -> Problem:
+    """A problem whose prompt is its question."""
+    return Problem(name, question, Path(array(TOKEN, map(ord, question)), question), reference)
+
+
+def make_session(engine: Engine, journal: Journal, seed: int = 0) -> Session:
+    """A session with a new ledger and plain grading."""
+    return Session(engine, journal, Ledger(), PlainGrading(), seed=seed)

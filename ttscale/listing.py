@@ -1,0 +1,41 @@
+"""What a configuration can name, with a line about each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.resources import files
+
+from ttscale import registry
+
+
+def _plugins(kind: registry.Kind) -> dict[str, str]:
+    return {name: _first_line(registry.load(kind, name)) for name in registry.names(kind)}
+
+
+def _first_line(cls: type) -> str:
+    return (cls.__doc__ or "").strip().partition("\n")[0]
+
+
+def _files(folder: str) -> dict[str, str]:
+    """The YAML files of one of the package's configuration folders, with their first comment."""
+    found = {}
+    for file in sorted((files("ttscale") / "configs" / folder).iterdir(), key=lambda f: f.name):
+        if file.name.endswith(".yaml"):
+            first = file.read_text(encoding="utf-8").partition("\n")[0]
+            about = first.lstrip("# ") if first.startswith("#") else ""
+            found[file.name.removesuffix(".yaml")] = about
+    return found
+
+
+KINDS: dict[str, Callable[[], dict[str, str]]] = {
+    "strategies": lambda: _plugins("strategies"),
+    "verifiers": lambda: _plugins("verifiers"),
+    "benchmarks": lambda: _files("benchmarks"),
+    "models": lambda: _files("models"),
+    "hardware": lambda: _files("hardware"),
+}
+
+
+def listing(kind: str) -> dict[str, str]:
+    """Names and one line about each, of one of `KINDS`."""
+    return KINDS[kind]()

@@ -1,0 +1,111 @@
+"""What a run leaves behind: the pool, the answers, the ledger and the summary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Any
+
+from ttscale.record.files import write_json, write_parquet
+from ttscale.record.pool import Pool, make_pool
+from ttscale.run.summary import summarise
+
+if TYPE_CHECKING:
+    from ttscale.run.judging import Judge
+    from ttscale.run.runner import Outcome, Sample, Work
+    from ttscale.trace import Problem
+
+
+async def write_outputs(work: Work, judge: Judge, folder: FilePath) -> None:
+    """Write pool.parquet, answers.parquet, ledger.parquet and summary.json."""
+    pool = await make_run_pool(work, judge)
+    pool.write(folder / "pool.parquet")
+    work.ledger.write(folder / "ledger.parquet")
+    _write_answers(work, folder / "answers.parquet")
+    write_json(summarise(work, pool), folder / "summary.json")
+
+
+async def make_run_pool(work: Work, judge: Judge) -> Pool:
+    """Every distinct finished sample once, whichever arms asked for it.
+
+    Samples of a problem are numbered within their sample set by stream, and their answer classes
+    are those of all the problem's answers together.
+    """
+    rows = []
+    for problem in work.problems:
+        samples: dict[tuple[bytes, int], Sample] = {}
+        for arm in work.arms:
+            outcome = work.outcomes.get((arm.label, problem.id))
+            for sample in outcome.samples if outcome else ():
+                known = samples.get(sample.key)
+                if known is None:
+                    samples[sample.key] = sample
+                else:
+                    known.scores.update(sample.scores)
+        ordered = sorted(samples.values(), key=lambda sample: (sample.sample_set, sample.key))
+        classes = await judge.classes(problem, [sample.answer for sample in ordered])
+        rows += _rows(problem, ordered, classes)
+    metadata = {
+        "name": work.experiment.config.name,
+        "config_hash": work.experiment.hash,
+        "complete": work.complete,
+        "simulated": work.simulated,
+        "model": work.experiment.config.model.model,
+        "benchmark": work.experiment.config.benchmark.name,
+    }
+    return make_pool(rows, metadata)
+
+
+def _rows(
+    problem: Problem, samples: Iterable[Sample], classes: Iterable[int | None]
+) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    n_in_set: dict[str, int] = {}
+    for sample, answer_class in zip(samples, classes, strict=True):
+        index = n_in_set.get(sample.sample_set, 0)
+        n_in_set[sample.sample_set] = index + 1
+        rows.append(
+            {
+                "problem_id": problem.id,
+                "sample_index": index,
+                "sample_set": sample.sample_set,
+                "answer": sample.answer,
+                "answer_class": answer_class,
+                "correct": sample.correct,
+                "n_prompt_tokens": len(problem.root.token_ids),
+                "n_generated_tokens": sample.path.n_generated,
+                "finish_reason": sample.path.finish,
+                "response": sample.path.response,
+                **{f"score.{name}": score for name, score in sample.scores.items()},
+            }
+        )
+    return rows
+
+
+def _write_answers(work: Work, path: FilePath) -> None:
+    """One row for each arm and problem: what was answered, and whether it was right."""
+    import pyarrow as pa
+
+    outcomes: list[Outcome] = [
+        work.outcomes[arm.label, problem.id]
+        for arm in work.arms
+        for problem in work.problems
+        if (arm.label, problem.id) in work.outcomes
+    ]
+    kinds = {
+        "arm": pa.string(),
+        "problem_id": pa.string(),
+        "status": pa.string(),
+        "answer": pa.string(),
+        "correct": pa.bool_(),
+        "score": pa.float64(),
+        "tied": pa.int64(),
+        "abstained": pa.int64(),
+        "n_generated_tokens": pa.int64(),
+        "error": pa.string(),
+    }
+    columns = {
+        name: pa.array([getattr(outcome, name) for outcome in outcomes], type=kind)
+        for name, kind in kinds.items()
+    }
+    write_parquet(pa.table(columns), path)

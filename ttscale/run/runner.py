@@ -1,0 +1,385 @@
+"""Run every arm on every problem, all in flight together, and write down what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import Any, Literal, NamedTuple
+
+from ttscale.benchmark.item import Item
+from ttscale.context import Context, OutOfBudget
+from ttscale.engine.protocol import Engine, EngineDied, Sampling
+from ttscale.errors import InputError, TTScaleError, shorten
+from ttscale.record.files import write_json
+from ttscale.record.journal import Journal
+from ttscale.record.ledger import Ledger
+from ttscale.run import folder as folders
+from ttscale.run.config import Experiment, make_engine
+from ttscale.run.display import Display
+from ttscale.run.judging import Judge
+from ttscale.run.outputs import write_outputs
+from ttscale.run.sweep import Arm, arms
+from ttscale.session import Session
+from ttscale.trace import Answer, Path, Problem
+from ttscale.vote import argmax, plurality
+
+Status = Literal["answered", "no answer", "out of budget", "failed"]
+
+
+class Sample(NamedTuple):
+    """A finished path as the pool has it.
+
+    `sample_set` is the name of the distribution it was drawn from: the sampling parameters, for a
+    plain sample of the prompt; the arm's label, for the end of a search.
+    """
+
+    key: tuple[bytes, int]
+    sample_set: str
+    path: Path
+    answer: str | None
+    correct: bool | None
+    scores: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one arm made of one problem."""
+
+    arm: str
+    problem_id: str
+    status: Status
+    answer: str | None = None
+    correct: bool | None = False
+    score: float | None = None
+    tied: int = 1
+    abstained: int = 0
+    n_generated_tokens: int = 0
+    error: str | None = None
+    samples: list[Sample] = field(default_factory=list)
+
+
+@dataclass
+class Work:
+    """What a run has come to; complete when every arm has met every problem."""
+
+    experiment: Experiment
+    arms: list[Arm]
+    problems: list[Problem]
+    provenance: Mapping[str, Any]
+    ledger: Ledger
+    simulated: bool
+    outcomes: dict[tuple[str, str], Outcome] = field(default_factory=dict)
+    seconds: float = 0.0
+    n_fresh_tokens: int = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is missing."""
+        return len(self.outcomes) == len(self.arms) * len(self.problems)
+
+    @property
+    def n_failed(self) -> int:
+        """How many outcomes are failures."""
+        return sum(outcome.status == "failed" for outcome in self.outcomes.values())
+
+
+class Interrupted(TTScaleError):
+    """The user stopped the run."""
+
+
+def run(experiment: Experiment, results: FilePath, display: Display, *, fresh: bool) -> FilePath:
+    """Run, or resume, an experiment; returns its folder.
+
+    Raises InputError for what the user can mend, Interrupted after Ctrl-C, and TTScaleError when
+    the run failed. In every case what was sampled is in the journal.
+    """
+    from ttscale.benchmark.source import load as load_items
+
+    chosen = arms(experiment)
+    items = load_items(experiment.config.benchmark, folder=experiment.folder)
+    with folders.claim(experiment, results, fresh=fresh) as folder:
+        return asyncio.run(_run(experiment, chosen, items, folder, display, fresh))
+
+
+async def _run(
+    experiment: Experiment,
+    chosen: list[Arm],
+    items: Sequence[Item],
+    folder: FilePath,
+    display: Display,
+    fresh: bool,
+) -> FilePath:
+    config = experiment.config
+    async with AsyncExitStack() as stack:
+        journal = open_journal(folder, display, fresh=fresh)
+        stack.callback(journal.close)
+        engine = make_engine(config.model, folder / "engine.log")
+        stack.push_async_callback(engine.close)
+        judge = await stack.enter_async_context(Judge(config, items, journal))
+        display.say(f"loading {engine.model} …")
+        await engine.start()
+        problems = prepare(experiment, engine, items, chosen, display)
+        session = Session(engine, journal, Ledger(), judge, seed=config.seed)
+        provenance = {**_provenance(experiment), **engine.provenance()}
+        write_json(provenance, folder / "provenance.json")
+        work = Work(experiment, chosen, problems, provenance, session.ledger, engine.simulated)
+        started = time.monotonic()
+        display.begin(len(chosen) * len(problems), session, engine)
+        try:
+            await _work_through(work, session, display)
+        finally:
+            display.end()
+            journal.commit()
+            work.seconds = time.monotonic() - started
+            work.n_fresh_tokens = session.n_fresh_tokens
+            if work.outcomes:
+                await write_outputs(work, judge, folder)
+    if work.n_failed == len(work.outcomes):
+        first = next(iter(work.outcomes.values()))
+        raise TTScaleError(f"every problem failed; the first with: {first.error}")
+    return folder
+
+
+def open_journal(folder: FilePath, display: Display, *, fresh: bool) -> Journal:
+    """The folder's journal, with those of the runs beside it unless the run was begun fresh."""
+    path = folder / "journal.sqlite"
+    journal = Journal(path)
+    alone = journal.read_fact(b"alone")
+    if alone is None:
+        alone = b"1" if fresh else b"0"
+        journal.write_fact(b"alone", alone)
+        journal.commit()
+    beside = folders.siblings(folder) if alone == b"0" else []
+    if (n_calls := journal.n_calls()) > 0:
+        display.say(f"resuming {folders.show(folder)}: {n_calls:,} samples are in its journal")
+    if not beside:
+        return journal
+    journal.close()
+    names = ", ".join(sibling.parent.name for sibling in beside)
+    display.say(f"samples that {names} already paid for are used (--fresh samples anew)")
+    return Journal(path, beside)
+
+
+def prepare(
+    experiment: Experiment,
+    engine: Engine,
+    items: Sequence[Item],
+    chosen: Sequence[Arm],
+    display: Display,
+) -> list[Problem]:
+    """Problems out of items: prompts rendered and tokenised, and checked against the context."""
+    from ttscale.benchmark.prompt import completion, messages
+
+    prompt = experiment.config.benchmark.prompt
+    problems = []
+    for item in items:
+        if prompt.chat:
+            turns = messages(item, prompt)
+            ids, text = engine.encode_chat(turns), turns[-1]["content"]
+        else:
+            text = completion(item, prompt)
+            ids = engine.encode(text)
+        if len(ids) >= engine.max_context:
+            raise InputError(
+                "a prompt is longer than the model's context",
+                where=f"problem {item.id}",
+                got=f"{len(ids)} tokens, the context holds {engine.max_context}",
+                hint="raise model.max_context, shorten the prompt, or leave the problem out",
+            )
+        root = Path(ids, text)
+        problems.append(Problem(item.id, item.question, root, item.reference, item.metadata))
+    longest = max(len(problem.root.token_ids) for problem in problems)
+    wanted = max(arm.sampling.max_tokens for arm in chosen)
+    if longest + wanted > engine.max_context:
+        display.say(
+            f"warning: the longest prompt ({longest} tokens) and sampling.max_tokens ({wanted}) "
+            f"do not fit the context of {engine.max_context}; its responses end earlier"
+        )
+    prompts = {problem.root.token_ids.tobytes() for problem in problems}
+    if len(prompts) < len(problems):
+        display.say(
+            f"warning: {len(problems) - len(prompts)} prompts stand twice in this benchmark; "
+            "they share their samples"
+        )
+    return problems
+
+
+async def _work_through(work: Work, session: Session, display: Display) -> None:
+    """All arms over all problems, `concurrency` pairs in flight, arm by arm."""
+    pairs: Iterator[tuple[Arm, Problem]] = (
+        (arm, problem) for arm in work.arms for problem in work.problems
+    )
+
+    async def worker() -> None:
+        for arm, problem in pairs:
+            outcome = await attempt(session, work.experiment, arm, problem)
+            work.outcomes[arm.label, problem.id] = outcome
+            display.done(work.n_failed)
+
+    n_workers = min(work.experiment.config.run.concurrency, len(work.arms) * len(work.problems))
+    workers = [asyncio.create_task(worker()) for _ in range(n_workers)]
+    with _Interruptible(workers, display):
+        await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+        interrupted = any(task.cancelled() for task in workers)
+        for task in workers:
+            task.cancel()
+        ends = await asyncio.gather(*workers, return_exceptions=True)
+    for error in ends:
+        if isinstance(error, EngineDied):
+            raise TTScaleError(
+                f"the engine died: {error}\n"
+                "  try:   see engine.log in the run folder; the same command goes on from here"
+            ) from error
+        if isinstance(error, Exception):
+            raise error
+    if interrupted:
+        raise Interrupted(
+            f"stopped after {len(work.outcomes)} of "
+            f"{len(work.arms) * len(work.problems)}; the same command goes on from here"
+        )
+
+
+class _Interruptible:
+    """While the block runs, Ctrl-C cancels the tasks; pressed again, it ends the process."""
+
+    def __init__(self, tasks: Sequence[asyncio.Task[None]], display: Display) -> None:
+        self._tasks, self._display = tasks, display
+        self._pressed = False
+
+    def __enter__(self) -> None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._press)
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
+
+    def _press(self) -> None:
+        if self._pressed:
+            sys.stderr.write("ttscale: left at once; the journal holds what was finished\n")
+            sys.stderr.flush()
+            os._exit(130)
+        self._pressed = True
+        self._display.say("stopping (Ctrl-C again leaves at once) …")
+        for task in self._tasks:
+            task.cancel()
+
+
+async def attempt(session: Session, experiment: Experiment, arm: Arm, problem: Problem) -> Outcome:
+    """Run one strategy on one problem; what goes wrong inside it is recorded, not raised."""
+    ctx = Context(
+        session,
+        problem,
+        arm.label,
+        arm.sampling,
+        arm.verifier,
+        experiment.config.budget.generated_tokens,
+    )
+    status: Status = "answered"
+    try:
+        answer = await arm.strategy(problem, ctx)
+        _check(answer, problem)
+    except OutOfBudget:
+        status = "out of budget"
+        answer = await best_finished(ctx)
+    except (EngineDied, TTScaleError):
+        raise
+    except Exception as error:  # the one place: a strategy's own failure does not end the run
+        message = shorten(f"{type(error).__name__}: {error}", 500)
+        return Outcome(arm.label, problem.id, "failed", error=message)
+    samples = await _samples(ctx, experiment, arm)
+    path = answer.path
+    text = None if path is None else ctx.answer(path)
+    correct = False if path is None else (await ctx.grade([path]))[0]
+    if status == "answered" and text is None:
+        status = "no answer"
+    return Outcome(
+        arm.label,
+        problem.id,
+        status,
+        text,
+        correct,
+        answer.score,
+        answer.tied,
+        answer.abstained,
+        ctx.n_generated_tokens,
+        None,
+        samples,
+    )
+
+
+def _check(answer: Answer, problem: Problem) -> None:
+    """What every strategy owes: a finished path that begins with the prompt, or none."""
+    if not isinstance(answer, Answer):
+        raise TypeError(f"a strategy returns an Answer, not {type(answer).__name__}")
+    if answer.path is not None:
+        if answer.path.root is not problem.root:
+            raise ValueError("the answer does not begin with the problem's prompt")
+        if not answer.path.done:
+            raise ValueError("the answer is not finished")
+
+
+async def best_finished(ctx: Context) -> Answer:
+    """The answer when the budget ended a strategy: best score, else most votes, else none."""
+    paths = ctx.finished
+    scored = [path for path in paths if path in ctx.scores]
+    if scored:
+        best = argmax([ctx.scores[path] for path in scored], ctx.rng)
+        if best.winner is not None:
+            return Answer(scored[best.winner], best.share, best.tied, best.abstained)
+    vote = plurality(await ctx.classes(paths), ctx.rng)
+    return Answer(
+        None if vote.winner is None else paths[vote.winner], vote.share, vote.tied, vote.abstained
+    )
+
+
+async def _samples(ctx: Context, experiment: Experiment, arm: Arm) -> list[Sample]:
+    """The finished paths, graded, for the pool."""
+    paths = ctx.finished
+    grades = await ctx.grade(paths)
+    default = experiment.config.sampling.sampling(experiment.config.benchmark.prompt.stop)
+    samples = []
+    for path, correct in zip(paths, grades, strict=True):
+        assert path.stream is not None, "a finished path was sampled"
+        plain = ctx.plain.get(path.stream[0])
+        sample_set = arm.label if plain is None else describe(plain, default)
+        scores = {}
+        if arm.verifier_name is not None and path in ctx.scores:
+            scores[arm.verifier_name] = ctx.scores[path]
+        samples.append(Sample(path.stream, sample_set, path, ctx.answer(path), correct, scores))
+    return samples
+
+
+def describe(sampling: Sampling, default: Sampling) -> str:
+    """A name for a distribution of samples: what differs from the experiment's parameters."""
+    changed = [
+        f"{name}={getattr(sampling, name)}"
+        for name in Sampling.__dataclass_fields__
+        if getattr(sampling, name) != getattr(default, name)
+    ]
+    return ", ".join(changed) or "samples"
+
+
+def _provenance(experiment: Experiment) -> dict[str, Any]:
+    """What can change a result, apart from the engine."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    versions = {"python": platform.python_version()}
+    for package in ("ttscale", "numpy", "math-verify", "sympy", "reasoning-gym", "datasets"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return {
+        "config_hash": experiment.hash,
+        "seed": experiment.config.seed,
+        "software": versions,
+        "platform": platform.platform(),
+        "command": " ".join(["ttscale", *sys.argv[1:]]),
+    }

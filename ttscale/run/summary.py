@@ -1,0 +1,132 @@
+"""A run in numbers: curves over the pool, strategies' accuracy, tokens by kind, what went wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ttscale.record.pool import Pool
+from ttscale.stats import cluster_bootstrap, majority_at_k, pass_at_k
+
+if TYPE_CHECKING:
+    from ttscale.run.runner import Work
+
+Matrix = NDArray[np.float64]
+
+
+def summarise(work: Work, pool: Pool) -> dict[str, Any]:
+    """The content of summary.json."""
+    rng = np.random.default_rng(work.experiment.config.seed)
+    return {
+        "name": work.experiment.config.name,
+        "config_hash": work.experiment.hash,
+        "complete": work.complete,
+        "simulated": work.simulated,
+        "model": work.experiment.config.model.model,
+        "benchmark": work.experiment.config.benchmark.name,
+        "n_problems": len(work.problems),
+        "seconds": round(work.seconds, 3),
+        "tokens_per_second": round(work.n_fresh_tokens / work.seconds, 1) if work.seconds else None,
+        "samples": [sample_set(pool.select(name), name, rng) for name in pool.sample_sets],
+        "strategies": [_strategy(work, arm.label, rng) for arm in work.arms],
+        "tokens": tokens(work),
+    }
+
+
+def tokens(work: Work) -> dict[str, Any]:
+    """Ledger totals by kind: all entries, and those that were not paid for elsewhere."""
+    paid = work.ledger.totals(fresh=True)
+    return {
+        kind: {
+            **totals._asdict(),
+            "n_paid_sequences": paid[kind].n_sequences if kind in paid else 0,
+            "n_paid_generated_tokens": paid[kind].n_generated_tokens if kind in paid else 0,
+        }
+        for kind, totals in work.ledger.totals().items()
+    }
+
+
+def sample_set(pool: Pool, name: str, rng: np.random.Generator) -> dict[str, Any]:
+    """Curves and counts of one sample set: unbiased, from the whole pool, at powers of two."""
+    counts = pool.counts()
+    n = int(counts.n_samples.min()) if len(counts.n_samples) else 0
+    ks = [1 << i for i in range(n.bit_length())] if n else []
+    if n and ks[-1] != n:
+        ks.append(n)
+    coverage = pass_at_k(counts.n_samples[:, None], counts.n_correct[:, None], np.array(ks, int))
+    votes = majority_matrix(pool, np.array(ks, int))
+    finish = pool.table["finish_reason"].to_pylist()
+    responses = pool.table["response"].to_pylist()
+    generated = pool.table["n_generated_tokens"].to_numpy()
+    return {
+        "name": name,
+        "n_problems": len(counts.problem_ids),
+        "n_samples_per_problem": [n, int(counts.n_samples.max(initial=0))],
+        "pass_at_k": _curve(ks, coverage, rng),
+        "majority_at_k": _curve(ks, votes, rng),
+        "n_samples": len(pool),
+        "n_truncated": finish.count("length"),
+        "n_cut": finish.count("abort"),
+        "n_empty": sum(not (text or "").strip() for text in responses),
+        "n_without_answer": int(pool.table["answer"].null_count),
+        "n_ungradable": int(counts.n_ungradable.sum()),
+        "mean_generated_tokens": float(np.mean(generated)) if len(pool) else None,
+    }
+
+
+def majority_matrix(pool: Pool, ks: NDArray[np.int64]) -> Matrix:
+    """Expected accuracy of a vote of k samples, shape (problems, ks)."""
+    ids, rows = pool.problems()
+    classes, correct = pool.classes(), pool.correct()
+    values = np.zeros((len(ids), len(ks)))
+    for problem in range(len(ids)):
+        mine = rows == problem
+        voted = classes[mine]
+        sizes = np.bincount(voted[voted >= 0]) if (voted >= 0).any() else np.zeros(1, int)
+        right = np.unique(voted[(correct[mine] == 1) & (voted >= 0)])
+        abstained = int((voted < 0).sum())
+        for answer_class in right:
+            values[problem] += majority_at_k(sizes, int(answer_class), ks, abstained)
+    return values
+
+
+def _curve(ks: list[int], values: Matrix, rng: np.random.Generator) -> list[dict[str, Any]]:
+    """Mean over problems at each k, with a 95 % interval by resampling problems."""
+    if not ks:
+        return []
+    interval = cluster_bootstrap(values, rng=rng)
+    return [
+        {"k": k, "estimate": float(e), "low": float(low), "high": float(high)}
+        for k, e, low, high in zip(
+            ks, values.mean(axis=0), interval.low, interval.high, strict=True
+        )
+    ]
+
+
+def _strategy(work: Work, label: str, rng: np.random.Generator) -> dict[str, Any]:
+    """One arm: accuracy with its interval, tokens, and how its answers ended."""
+    arm = next(arm for arm in work.arms if arm.label == label)
+    outcomes = [o for (name, _), o in work.outcomes.items() if name == label]
+    right = np.array([[float(outcome.correct is True)] for outcome in outcomes])
+    point = _curve([0], right, rng)[0] if outcomes else {}
+    entry: dict[str, Any] = {
+        "label": label,
+        "verifier": arm.verifier_name,
+        "oracle": arm.oracle,
+        "n_problems": len(outcomes),
+        "accuracy": point.get("estimate"),
+        "low": point.get("low"),
+        "high": point.get("high"),
+        "n_ungradable": sum(outcome.correct is None for outcome in outcomes),
+        "n_tied": sum(outcome.tied > 1 for outcome in outcomes),
+    }
+    for status in ("answered", "no answer", "out of budget", "failed"):
+        key = "n_" + status.replace(" ", "_")
+        entry[key] = sum(outcome.status == status for outcome in outcomes)
+    totals = work.ledger.totals(label).get("generate")
+    n = len(outcomes) or 1
+    entry["generated_tokens_per_problem"] = totals.n_generated_tokens / n if totals else 0.0
+    entry["errors"] = sorted({o.error for o in outcomes if o.error})[:5]
+    return entry

@@ -1,0 +1,117 @@
+"""The summary as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+
+def render(summary: Mapping[str, Any]) -> RenderableType:
+    """Everything of a summary a user wants to see first."""
+    parts: list[RenderableType] = []
+    if summary["simulated"]:
+        parts.append(Text("SIMULATED: these numbers come from a simulation.", style="bold"))
+    if not summary["complete"]:
+        parts.append(Text("UNFINISHED: not every strategy has met every problem.", style="bold"))
+    parts += [_curves(entry, summary) for entry in summary["samples"] if entry["pass_at_k"]]
+    parts.append(_strategies(summary))
+    parts.append(_tokens(summary))
+    errors = [error for entry in summary["strategies"] for error in entry["errors"]]
+    parts += [Text(f"failed: {error}") for error in dict.fromkeys(errors)]
+    return Group(*parts)
+
+
+def print_summary(summary: Mapping[str, Any], console: Console) -> None:
+    """Print a summary's tables."""
+    console.print(render(summary))
+
+
+def _curves(entry: Mapping[str, Any], summary: Mapping[str, Any]) -> Table:
+    low, high = entry["n_samples_per_problem"]
+    n = str(low) if low == high else f"{low}–{high}"
+    table = Table(
+        title=f"{summary['model']} on {summary['benchmark']}: "
+        f"{entry['n_problems']} problems × {n} {entry['name']}",
+        title_justify="left",
+        caption=f"95 % intervals over problems. Of {entry['n_samples']:,} samples "
+        f"{entry['n_truncated']:,} were truncated, {entry['n_empty']:,} empty, "
+        f"{entry['n_without_answer']:,} without an answer, {entry['n_ungradable']:,} ungradable.",
+        caption_justify="left",
+    )
+    table.add_column("k", justify="right")
+    table.add_column("pass@k", justify="right")
+    table.add_column("maj@k", justify="right")
+    for coverage, vote in zip(entry["pass_at_k"], entry["majority_at_k"], strict=True):
+        table.add_row(str(coverage["k"]), _interval(coverage), _interval(vote))
+    return table
+
+
+def _interval(point: Mapping[str, Any], name: str = "estimate") -> str:
+    value, low, high = point[name], point["low"], point["high"]
+    if value is None:
+        return "–"
+    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _strategies(summary: Mapping[str, Any]) -> Table:
+    table = Table(title="Strategies", title_justify="left")
+    for name in ("strategy", "accuracy", "tokens/problem", "no answer", "ungradable", "ties"):
+        table.add_column(name, justify="left" if name == "strategy" else "right")
+    some_failed = any(entry["n_failed"] for entry in summary["strategies"])
+    some_ended = any(entry["n_out_of_budget"] for entry in summary["strategies"])
+    if some_failed:
+        table.add_column("failed", justify="right")
+    if some_ended:
+        table.add_column("out of budget", justify="right")
+    for entry in summary["strategies"]:
+        row = [
+            entry["label"] + (" (oracle)" if entry["oracle"] else ""),
+            _interval(entry, "accuracy"),
+            f"{entry['generated_tokens_per_problem']:,.1f}",
+            f"{entry['n_no_answer']:,}",
+            f"{entry['n_ungradable']:,}",
+            f"{entry['n_tied']:,}",
+        ]
+        if some_failed:
+            row.append(f"{entry['n_failed']:,}")
+        if some_ended:
+            row.append(f"{entry['n_out_of_budget']:,}")
+        table.add_row(*row)
+    return table
+
+
+def _tokens(summary: Mapping[str, Any]) -> Table:
+    rate = summary["tokens_per_second"]
+    table = Table(
+        title="Tokens",
+        title_justify="left",
+        caption=f"{summary['seconds']:,.1f} s, {rate:,.0f} generated tokens/s in this process. "
+        "Shared: ideal prefix reuse; cached: what the engine reported.\n"
+        "Paid: not replayed from another strategy or run."
+        if rate is not None
+        else None,
+        caption_justify="left",
+    )
+    names = ("kind", "sequences", "prompt", "shared", "cached", "generated", "generated, paid")
+    for name in names:
+        table.add_column(name, justify="left" if name == "kind" else "right")
+    for kind, row in summary["tokens"].items():
+        table.add_row(
+            kind,
+            *(
+                f"{row[name]:,}"
+                for name in (
+                    "n_sequences",
+                    "n_prompt_tokens",
+                    "n_shared_tokens",
+                    "n_cached_tokens",
+                    "n_generated_tokens",
+                    "n_paid_generated_tokens",
+                )
+            ),
+        )
+    return table
