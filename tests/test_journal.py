@@ -60,7 +60,8 @@ def test_samples_of_other_runs_are_borrowed_and_kept(tmp_path: Path) -> None:
     other = Journal(tmp_path / "other" / "journal.sqlite")
     other.write(b"a" * 16, 0, "them", completion("theirs"))
     other.close()
-    mine = Journal(tmp_path / "mine", [tmp_path / "other" / "journal.sqlite"])
+    mine = Journal(tmp_path / "mine")
+    mine.borrow_from([tmp_path / "other"])
     mine.write(b"a" * 16, 1, "me", completion("mine"))
     assert [s.payer for s in mine.read(b"a" * 16, 0, 2).values()] == ["me", "run other"]
     mine.close()

@@ -23,6 +23,9 @@ from ttscale.engine.protocol import Completion
 from ttscale.errors import InputError, TTScaleError
 from ttscale.trace import TOKEN, Finish
 
+NAME = "journal.sqlite"
+"""The journal's name in a run folder."""
+
 VERSION = 1
 """Layout of the file, in SQLite's `user_version`."""
 
@@ -63,18 +66,21 @@ class Journal:
     Parameters
     ----------
     path : the SQLite file; made if absent.
-    siblings : journals of other runs to read samples from; what is found is copied here.
 
     Raises InputError for a file of another version or a damaged one, TTScaleError when the disk is
     full.
     """
 
-    def __init__(self, path: FilePath, siblings: Iterable[FilePath] = ()) -> None:
+    def __init__(self, path: FilePath) -> None:
         self.path = path
         self._db = _open(path)
-        self._siblings = [(sibling.parent.name, _open_for_reading(sibling)) for sibling in siblings]
+        self._siblings: list[tuple[str, sqlite3.Connection]] = []
         self._calls: dict[tuple[bytes, int], tuple[str, bytes]] = {}
         self._facts: dict[bytes, bytes] = {}
+
+    def borrow_from(self, runs: Iterable[FilePath]) -> None:
+        """Look for missing samples in the journals of these run folders too, and copy them here."""
+        self._siblings += [(run.name, _open_for_reading(run / NAME)) for run in runs]
 
     def read(self, base: bytes, first: int, n: int) -> dict[int, Stored]:
         """The streams first … first + n − 1 of a call that are known, by stream index."""

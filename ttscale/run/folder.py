@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from ttscale.errors import InputError, TTScaleError
 from ttscale.record.files import replacing
-from ttscale.record.journal import readable
+from ttscale.record.journal import NAME, readable
 from ttscale.run.config import Experiment, differences, dump
 
 MAX_SIBLINGS = 8
@@ -54,11 +55,20 @@ def claim(experiment: Experiment, results: FilePath, *, fresh: bool) -> Iterator
         lock.release()
 
 
-def siblings(folder: FilePath) -> list[FilePath]:
-    """Journals of other runs beside this one that samples may be read from, the latest first."""
-    journals = [path for path in folder.parent.glob("*/journal.sqlite") if path.parent != folder]
-    journals.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-    return [path for path in journals[:MAX_SIBLINGS] if readable(path)]
+def siblings(folder: FilePath, fingerprint: str) -> list[FilePath]:
+    """Other runs of the same model beside this one, the latest first."""
+    runs = [path.parent for path in folder.parent.glob(f"*/{NAME}") if path.parent != folder]
+    runs.sort(key=lambda run: (run / NAME).stat().st_mtime, reverse=True)
+    return [run for run in runs if _is_of(run, fingerprint) and readable(run / NAME)][:MAX_SIBLINGS]
+
+
+def _is_of(run: FilePath, fingerprint: str) -> bool:
+    """Whether a run's provenance names this model."""
+    try:
+        provenance = json.loads((run / "provenance.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return bool(provenance.get("fingerprint") == fingerprint)
 
 
 def _settle_config(experiment: Experiment, folder: FilePath) -> None:

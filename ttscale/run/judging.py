@@ -23,9 +23,8 @@ from ttscale.trace import Problem
 class Judge:
     """Implements `ttscale.session.Grading` for one run; an async context manager."""
 
-    def __init__(self, config: ExperimentConfig, items: Sequence[Item], journal: Journal) -> None:
+    def __init__(self, config: ExperimentConfig, journal: Journal) -> None:
         self._rule = config.benchmark.extract
-        self._items = {item.id: item for item in items}
         self._journal = journal
         self._grader = Grader(
             config.benchmark,
@@ -59,7 +58,8 @@ class Judge:
                 known[answer] = msgspec.msgpack.decode(fact, type=bool | None)
         new = [answer for answer in dict.fromkeys(answers) if answer not in known]
         if new:
-            grades = await self._grader.grade(self._items[problem.id], new)
+            item = Item(problem.id, problem.question, problem.reference, problem.metadata)
+            grades = await self._grader.grade(item, new)
             for answer, grade in zip(new, grades, strict=True):
                 known[answer] = grade.correct
                 self._note("grade", problem, [answer], grade.correct)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,16 @@ async def write_outputs(work: Work, judge: Judge, folder: FilePath) -> None:
     pool.write(folder / "pool.parquet")
     work.ledger.write(folder / "ledger.parquet")
     _write_answers(work, folder / "answers.parquet")
-    write_json(summarise(work, pool), folder / "summary.json")
+    write_json(summarise(work, pool, read_summary(folder)), folder / "summary.json")
+
+
+def read_summary(folder: FilePath) -> dict[str, Any] | None:
+    """The summary an earlier session left, None if there is none that can be read."""
+    try:
+        summary: dict[str, Any] = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return summary
 
 
 async def make_run_pool(work: Work, judge: Judge) -> Pool:

@@ -18,13 +18,13 @@ from ttscale.context import Context, OutOfBudget
 from ttscale.engine.protocol import Engine, EngineDied, Sampling
 from ttscale.errors import InputError, TTScaleError, shorten
 from ttscale.record.files import write_json
-from ttscale.record.journal import Journal
+from ttscale.record.journal import NAME, Journal
 from ttscale.record.ledger import Ledger
 from ttscale.run import folder as folders
 from ttscale.run.config import Experiment, make_engine
 from ttscale.run.display import Display
 from ttscale.run.judging import Judge
-from ttscale.run.outputs import write_outputs
+from ttscale.run.outputs import read_summary, write_outputs
 from ttscale.run.sweep import Arm, arms
 from ttscale.session import Session
 from ttscale.trace import Answer, Path, Problem
@@ -105,6 +105,9 @@ def run(experiment: Experiment, results: FilePath, display: Display, *, fresh: b
     chosen = arms(experiment)
     items = load_items(experiment.config.benchmark, folder=experiment.folder)
     with folders.claim(experiment, results, fresh=fresh) as folder:
+        if (before := read_summary(folder)) and before["complete"] and not before["n_failed"]:
+            display.say(f"{folders.show(folder)} is complete (--fresh runs it anew)")
+            return folder
         return asyncio.run(_run(experiment, chosen, items, folder, display, fresh))
 
 
@@ -118,16 +121,23 @@ async def _run(
 ) -> FilePath:
     config = experiment.config
     async with AsyncExitStack() as stack:
-        journal = open_journal(folder, display, fresh=fresh)
+        journal = Journal(folder / NAME)
         stack.callback(journal.close)
+        if (n_calls := journal.n_calls()) > 0:
+            display.say(f"resuming {folders.show(folder)}: {n_calls:,} samples are in its journal")
         engine = make_engine(config.model, folder / "engine.log")
         stack.push_async_callback(engine.close)
-        judge = await stack.enter_async_context(Judge(config, items, journal))
+        judge = await stack.enter_async_context(Judge(config, journal))
         display.say(f"loading {engine.model} …")
         await engine.start()
+        _borrow(journal, folder, engine, display, fresh=fresh)
         problems = prepare(experiment, engine, items, chosen, display)
         session = Session(engine, journal, Ledger(), judge, seed=config.seed)
-        provenance = {**_provenance(experiment), **engine.provenance()}
+        provenance = {
+            **_provenance(experiment),
+            "fingerprint": engine.fingerprint,
+            **engine.provenance(),
+        }
         write_json(provenance, folder / "provenance.json")
         work = Work(experiment, chosen, problems, provenance, session.ledger, engine.simulated)
         started = time.monotonic()
@@ -147,24 +157,19 @@ async def _run(
     return folder
 
 
-def open_journal(folder: FilePath, display: Display, *, fresh: bool) -> Journal:
-    """The folder's journal, with those of the runs beside it unless the run was begun fresh."""
-    path = folder / "journal.sqlite"
-    journal = Journal(path)
+def _borrow(
+    journal: Journal, folder: FilePath, engine: Engine, display: Display, *, fresh: bool
+) -> None:
+    """Let the journal read samples of the runs beside it, unless the run was begun fresh."""
     alone = journal.read_fact(b"alone")
     if alone is None:
         alone = b"1" if fresh else b"0"
         journal.write_fact(b"alone", alone)
         journal.commit()
-    beside = folders.siblings(folder) if alone == b"0" else []
-    if (n_calls := journal.n_calls()) > 0:
-        display.say(f"resuming {folders.show(folder)}: {n_calls:,} samples are in its journal")
-    if not beside:
-        return journal
-    journal.close()
-    names = ", ".join(sibling.parent.name for sibling in beside)
-    display.say(f"samples that {names} already paid for are used (--fresh samples anew)")
-    return Journal(path, beside)
+    if alone == b"0" and (runs := folders.siblings(folder, engine.fingerprint)):
+        journal.borrow_from(runs)
+        names = ", ".join(run.name for run in runs)
+        display.say(f"samples already paid for in {names} are used (--fresh samples anew)")
 
 
 def prepare(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ttscale.record.pool import Pool
-from ttscale.stats import cluster_bootstrap, majority_at_k, pass_at_k
+from ttscale.stats.coverage import pass_at_k
+from ttscale.stats.intervals import mean_interval
+from ttscale.stats.majority import majority_at_k
 
 if TYPE_CHECKING:
     from ttscale.run.runner import Work
@@ -16,8 +19,10 @@ if TYPE_CHECKING:
 Matrix = NDArray[np.float64]
 
 
-def summarise(work: Work, pool: Pool) -> dict[str, Any]:
-    """The content of summary.json."""
+def summarise(work: Work, pool: Pool, before: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The content of summary.json; `before` is that of an earlier, unfinished session."""
+    seconds = work.seconds + (before["seconds"] if before else 0.0)
+    n_tokens = work.n_fresh_tokens + (before["n_sampled_tokens"] if before else 0)
     rng = np.random.default_rng(work.experiment.config.seed)
     return {
         "name": work.experiment.config.name,
@@ -27,8 +32,10 @@ def summarise(work: Work, pool: Pool) -> dict[str, Any]:
         "model": work.experiment.config.model.model,
         "benchmark": work.experiment.config.benchmark.name,
         "n_problems": len(work.problems),
-        "seconds": round(work.seconds, 3),
-        "tokens_per_second": round(work.n_fresh_tokens / work.seconds, 1) if work.seconds else None,
+        "n_failed": work.n_failed,
+        "seconds": round(seconds, 3),
+        "n_sampled_tokens": n_tokens,
+        "tokens_per_second": round(n_tokens / seconds, 1) if n_tokens and seconds else None,
         "samples": [sample_set(pool.select(name), name, rng) for name in pool.sample_sets],
         "strategies": [_strategy(work, arm.label, rng) for arm in work.arms],
         "tokens": tokens(work),
@@ -96,7 +103,7 @@ def _curve(ks: list[int], values: Matrix, rng: np.random.Generator) -> list[dict
     """Mean over problems at each k, with a 95 % interval by resampling problems."""
     if not ks:
         return []
-    interval = cluster_bootstrap(values, rng=rng)
+    interval = mean_interval(values, rng)
     return [
         {"k": k, "estimate": float(e), "low": float(low), "high": float(high)}
         for k, e, low, high in zip(

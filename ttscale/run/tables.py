@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -12,7 +13,7 @@ from rich.text import Text
 
 def render(summary: Mapping[str, Any]) -> RenderableType:
     """Everything of a summary a user wants to see first."""
-    parts: list[RenderableType] = []
+    parts: list[RenderableType] = [Text()]
     if summary["simulated"]:
         parts.append(Text("SIMULATED: these numbers come from a simulation.", style="bold"))
     if not summary["complete"]:
@@ -33,14 +34,13 @@ def print_summary(summary: Mapping[str, Any], console: Console) -> None:
 def _curves(entry: Mapping[str, Any], summary: Mapping[str, Any]) -> Table:
     low, high = entry["n_samples_per_problem"]
     n = str(low) if low == high else f"{low}–{high}"
-    table = Table(
-        title=f"{summary['model']} on {summary['benchmark']}: "
+    table = _table(
+        f"{summary['model']} on {summary['benchmark']}: "
         f"{entry['n_problems']} problems × {n} {entry['name']}",
-        title_justify="left",
-        caption=f"95 % intervals over problems. Of {entry['n_samples']:,} samples "
-        f"{entry['n_truncated']:,} were truncated, {entry['n_empty']:,} empty, "
+        "95 % intervals over problems. "
+        f"Of {entry['n_samples']:,} samples {entry['n_truncated']:,} were truncated, "
+        f"{entry['n_empty']:,} empty,\n"
         f"{entry['n_without_answer']:,} without an answer, {entry['n_ungradable']:,} ungradable.",
-        caption_justify="left",
     )
     table.add_column("k", justify="right")
     table.add_column("pass@k", justify="right")
@@ -48,6 +48,18 @@ def _curves(entry: Mapping[str, Any], summary: Mapping[str, Any]) -> Table:
     for coverage, vote in zip(entry["pass_at_k"], entry["majority_at_k"], strict=True):
         table.add_row(str(coverage["k"]), _interval(coverage), _interval(vote))
     return table
+
+
+def _table(title: str, caption: str) -> Table:
+    return Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        caption=caption,
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
 
 
 def _interval(point: Mapping[str, Any], name: str = "estimate") -> str:
@@ -58,9 +70,9 @@ def _interval(point: Mapping[str, Any], name: str = "estimate") -> str:
 
 
 def _strategies(summary: Mapping[str, Any]) -> Table:
-    table = Table(title="Strategies", title_justify="left")
-    for name in ("strategy", "accuracy", "tokens/problem", "no answer", "ungradable", "ties"):
-        table.add_column(name, justify="left" if name == "strategy" else "right")
+    table = _table("Strategies", "Tokens: generated, for each problem.")
+    for name in ("strategy", "accuracy", "tokens", "no answer", "ungradable", "ties"):
+        table.add_column(name, justify="left" if name == "strategy" else "right", no_wrap=True)
     some_failed = any(entry["n_failed"] for entry in summary["strategies"])
     some_ended = any(entry["n_out_of_budget"] for entry in summary["strategies"])
     if some_failed:
@@ -86,17 +98,13 @@ def _strategies(summary: Mapping[str, Any]) -> Table:
 
 def _tokens(summary: Mapping[str, Any]) -> Table:
     rate = summary["tokens_per_second"]
-    table = Table(
-        title="Tokens",
-        title_justify="left",
-        caption=f"{summary['seconds']:,.1f} s, {rate:,.0f} generated tokens/s in this process. "
-        "Shared: ideal prefix reuse; cached: what the engine reported.\n"
-        "Paid: not replayed from another strategy or run."
-        if rate is not None
-        else None,
-        caption_justify="left",
+    speed = f"{summary['seconds']:,.1f} s" + (f", {rate:,.0f} generated tokens/s" if rate else "")
+    table = _table(
+        "Tokens",
+        f"{speed}. Shared: ideal prefix reuse; cached: what the engine\n"
+        "reported; paid: generated, not replayed from another strategy or run.",
     )
-    names = ("kind", "sequences", "prompt", "shared", "cached", "generated", "generated, paid")
+    names = ("kind", "sequences", "prompt", "shared", "cached", "generated", "paid")
     for name in names:
         table.add_column(name, justify="left" if name == "kind" else "right")
     for kind, row in summary["tokens"].items():

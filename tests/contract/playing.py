@@ -1,0 +1,141 @@
+"""Run one configured plug-in on simulated problems, by itself, as the runner would."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path as FilePath
+from typing import Any, NamedTuple
+
+import yaml
+
+from ttscale import registry
+from ttscale.benchmark.source import load as load_items
+from ttscale.engine.protocol import Completion, EngineDied
+from ttscale.engine.simulated import SimulatedConfig, SimulatedEngine
+from ttscale.record.journal import Journal
+from ttscale.record.ledger import Ledger, Totals
+from ttscale.run.config import Experiment, load
+from ttscale.run.judging import Judge
+from ttscale.run.runner import Outcome, attempt, prepare
+from ttscale.run.sweep import arms
+from ttscale.session import Session
+
+
+class Silent:
+    """A display that shows nothing."""
+
+    def say(self, text: str) -> None: ...
+    def begin(self, *_: Any) -> None: ...
+    def done(self, n_failed: int) -> None: ...
+    def end(self) -> None: ...
+
+
+class Played(NamedTuple):
+    """What came of it: chosen responses, outcomes, the books and the engine's totals."""
+
+    chosen: dict[str, tuple[str | None, bool | None]]
+    outcomes: list[Outcome]
+    books: dict[str, Totals]
+    engine_streams: int
+    engine_tokens: int
+
+
+def experiment(tmp_path: FilePath, entry: dict[str, Any], **changes: Any) -> Experiment:
+    """A small simulated experiment with one strategy."""
+    config: dict[str, Any] = {
+        "name": "contract",
+        "model": {"engine": "simulated", "max_num_seqs": changes.pop("slots", 64)},
+        "benchmark": {
+            "simulated": {"success": {"distribution": "beta", "alpha": 1, "beta": 1}},
+            "size": changes.pop("size", 6),
+        },
+        "sampling": {"max_tokens": 600},
+        "strategies": [entry],
+        **changes,
+    }
+    path = tmp_path / "contract.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return load(path)
+
+
+class MortalEngine(SimulatedEngine):
+    """A simulated engine that dies after a number of streams."""
+
+    streams_left: int
+
+    def submit(self, *call: Any) -> list[asyncio.Future[Completion]]:
+        """Begin streams, or die."""
+        self.streams_left -= call[-1]
+        if self.streams_left < 0:
+            raise EngineDied("as the test wants it")
+        return super().submit(*call)
+
+
+def play(
+    experiment: Experiment,
+    journal_path: FilePath,
+    *,
+    die_after: int | None = None,
+    problems: Sequence[int] | None = None,
+    change_references: bool = False,
+) -> Played | None:
+    """Every problem of a simulated experiment at once; None if the engine died."""
+    (arm,) = arms(experiment)
+    items = load_items(experiment.config.benchmark, folder=experiment.folder)
+    if problems is not None:
+        items = tuple(items[i] for i in problems)
+
+    async def main() -> Played | None:
+        config = experiment.config.model
+        assert isinstance(config, SimulatedConfig)
+        engine = SimulatedEngine(config) if die_after is None else MortalEngine(config)
+        if isinstance(engine, MortalEngine):
+            engine.streams_left = die_after or 0
+        journal = Journal(journal_path)
+        await engine.start()
+        async with Judge(experiment.config, journal) as judge:
+            prepared = prepare(experiment, engine, items, [arm], Silent())
+            if change_references:
+                prepared = [dataclasses.replace(p, reference="0") for p in prepared]
+            session = Session(engine, journal, Ledger(), judge, seed=experiment.config.seed)
+            ends = await asyncio.gather(
+                *(
+                    asyncio.create_task(attempt(session, experiment, arm, problem))
+                    for problem in prepared
+                ),
+                return_exceptions=True,
+            )
+            await engine.close()
+            journal.close()
+        if any(isinstance(end, EngineDied) for end in ends):
+            return None
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
+        outcomes = [end for end in ends if isinstance(end, Outcome)]
+        totals = engine.totals()
+        return Played(
+            {o.problem_id: (o.answer, o.correct) for o in outcomes},
+            outcomes,
+            session.ledger.totals(),
+            totals.n_streams,
+            totals.n_generated_tokens,
+        )
+
+    return asyncio.run(main())
+
+
+def entries() -> list[dict[str, Any]]:
+    """Every registered strategy, small, with a verifier where it needs one."""
+    found = []
+    for name in registry.names("strategies"):
+        cls = registry.load("strategies", name)
+        entry: dict[str, Any] = {"name": name}
+        if "n" in {field.name for field in dataclasses.fields(cls)}:
+            entry["n"] = 4
+        if cls.needs_verifier:
+            entry["verifier"] = "mean_logprob"
+        found.append(entry)
+    return found
