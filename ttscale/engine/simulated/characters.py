@@ -81,7 +81,7 @@ def split_reply(token_ids: array[int]) -> tuple[bytes, str | None]:
     """
     data = token_ids.tobytes()
     place = data.rfind(_REPLY)
-    while place % 4 > 0:  # found across two ids
+    while place > 0 and place % 4:  # found across two ids
         place = data.rfind(_REPLY, 0, place + 3)
     if place < 0:
         return data, None

@@ -221,6 +221,8 @@ def filler(length: int) -> str:
 
 def _wrong_answer(answer: str, k: int) -> str:
     """The k-th wrong answer: a number near a right one (±1, ±2, …), or a name."""
-    if answer.lstrip("-").isdecimal():
-        return str(int(answer) + (k // 2 + 1) * (-1) ** k)
-    return f"wrong-{k + 1}"
+    distance = k // 2 + 1
+    try:
+        return str(int(answer) + (-distance if k % 2 else distance))
+    except ValueError:
+        return f"wrong-{k + 1}"

@@ -1,0 +1,47 @@
+# The environment is made once, in .venv; a changed requirement or pyproject.toml brings it up to date.
+VENV ?= .venv
+BIN := $(VENV)/bin
+BENCHMARKS := $(filter-out tests/benchmarks/test_%,$(wildcard tests/benchmarks/[a-z]*.py))
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench wheel clean
+
+help:
+	@echo "make demo    sample the embedded model on this machine's CPU and print where the report is"
+	@echo "make test    run the tests; make test ARGS='-m \"not vllm\"' leaves out those on a real model"
+	@echo "make check   ruff and mypy"
+	@echo "make bench   run the measurements in tests/benchmarks"
+	@echo "make wheel   build the wheel and the sdist into dist/"
+	@echo "make clean   remove what was built, but not $(VENV)"
+
+demo: $(VENV)/.cpu
+	$(BIN)/ttscale run configs/experiments/demo.yaml
+
+test: $(VENV)/.dev
+	$(BIN)/pytest $(ARGS)
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev
+	@set -e; for name in $(subst /,.,$(basename $(BENCHMARKS))); do \
+	    echo "== $$name"; $(BIN)/python -m $$name; done
+
+wheel: $(VENV)/.dev
+	rm -rf build dist
+	$(BIN)/python -m build --no-isolation
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find ttscale strategies verifiers tests -name __pycache__ -prune -exec rm -rf {} +
+
+# Stamps: touched when the installation went through, so one that was interrupted is taken up again.
+$(VENV)/.cpu: requirements/cpu.txt pyproject.toml scripts/install.sh
+	bash scripts/install.sh $(VENV) cpu
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.cpu
+	bash scripts/install.sh $(VENV) dev
+	@touch $@
