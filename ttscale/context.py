@@ -153,7 +153,7 @@ class Context:
             base = session.key(prefix, sampling, branch.label)
             first = branch.taken.get(base, 0)
             branch.taken[base] = first + n
-            if parent.depth == 0 and not branch.label and until is None:
+            if first == 0 and parent.depth == 0 and not branch.label and until is None:
                 asked = changes.get("max_tokens", self.sampling.max_tokens)
                 self.plain[base] = replace(sampling, max_tokens=asked)
             calls.append((parent, base, first, sampling))

@@ -65,10 +65,20 @@ class Ledger:
     """The entries of one run, kept by columns: about 80 bytes an entry."""
 
     def __init__(self) -> None:
+        hints = get_type_hints(Entry)
         self._columns: dict[str, array[Any]] = {
-            name: array(_CODES.get(kind, "i")) for name, kind in get_type_hints(Entry).items()
+            name: array(_CODES.get(kind, "i")) for name, kind in hints.items()
         }
-        self._append = [self._columns[name].append for name in Entry._fields]
+        self._named = [
+            (place, self._columns[name].append)
+            for place, (name, kind) in enumerate(hints.items())
+            if kind not in _CODES
+        ]
+        self._plain = [
+            (place, self._columns[name].append)
+            for place, (name, kind) in enumerate(hints.items())
+            if kind in _CODES
+        ]
         self._names: dict[str, int] = {}
 
     def __len__(self) -> int:
@@ -76,11 +86,15 @@ class Ledger:
 
     def add(self, entry: Entry) -> None:
         """Append one entry."""
-        for append, value in zip(self._append, entry, strict=True):
-            if isinstance(value, str):
-                append(self._names.setdefault(value, len(self._names)))
-            else:
-                append(value)
+        names = self._names
+        for place, append in self._named:
+            name = str(entry[place])
+            code = names.get(name)
+            if code is None:
+                code = names[name] = len(names)
+            append(code)
+        for place, append in self._plain:
+            append(entry[place])
 
     def table(self) -> pa.Table:
         """All entries as an Arrow table, one column for each field of `Entry`."""
