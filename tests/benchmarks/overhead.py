@@ -117,9 +117,7 @@ def main() -> None:
     quick = "--quick" in sys.argv
     with tempfile.TemporaryDirectory() as name:
         folder = FilePath(name)
-        rates = [
-            asyncio.run(calls_per_second(folder, 64, 50 if quick else 400)) for _ in range(5)
-        ]
+        rates = [asyncio.run(calls_per_second(folder, 64, 50 if quick else 400)) for _ in range(5)]
         result = {
             "calls_per_second": round(statistics.median(rate.wall for rate in rates)),
             "calls_per_second_runs": [round(rate.wall) for rate in rates],

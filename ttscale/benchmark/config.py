@@ -161,7 +161,8 @@ class BenchmarkConfig(_Frozen):
     ----------
     preset : a published benchmark (see `preset_names`); it fills in whatever is not given. With
         `path` or `hub` beside it, the questions come from there instead.
-    reasoning_gym, simulated, path, hub : the source. A relative path is relative to the configuration's file.
+    reasoning_gym, simulated, path, hub : the source. A relative path is relative to the
+        configuration's file.
     fields : which columns hold what (path and hub).
     reference : extraction rule for the answer column.
     size : how many problems; all when left out (500 for a generator, as reasoning-gym has it).
@@ -209,9 +210,11 @@ class BenchmarkConfig(_Frozen):
             under = {"grader": "reasoning_gym", "extract": GENERATED_EXTRACT}
         else:
             return given
-        for key in ("fields", "prompt"):
-            if isinstance(given.get(key), Mapping):
-                under[key] = {**under.get(key, {}), **given[key]}
+        for key in ("fields", "prompt", "hub"):
+            part = given.get(key)
+            # another dataset of the hub shares neither subset nor split with the preset's
+            if isinstance(part, Mapping) and not (key == "hub" and "path" in part):
+                under[key] = {**under.get(key, {}), **part}
                 del given[key]
         return {**under, **given}
 

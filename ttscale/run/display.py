@@ -17,6 +17,9 @@ from ttscale.session import Session
 QUIET_SECONDS = 15
 """Time between lines where there is no terminal."""
 
+WINDOW_SECONDS = 30
+"""Time that the shown rate is an average of."""
+
 
 class Display(Protocol):
     """Told what happens; shows it on stderr."""
@@ -47,7 +50,8 @@ class _Rate:
         now, tokens = time.monotonic(), self._session.n_fresh_tokens
         if now - self._marks[-1][0] >= 1:
             self._marks.append((now, tokens))
-            self._marks = [mark for mark in self._marks if now - mark[0] <= 30] or [(now, tokens)]
+        while len(self._marks) > 2 and now - self._marks[1][0] > WINDOW_SECONDS:
+            self._marks.pop(0)
         then, before = self._marks[0]
         return (tokens - before) / (now - then) if now > then else 0.0
 

@@ -332,13 +332,13 @@ class SimulatedEngine:
         """With no waiting: let callers react, then jump to the next end."""
         assert self.loop is not None, "the engine has been started"
         self._handle = None
-        if self._calm < self._patience:
-            self._calm += 1
-        else:
+        self.slots.admit()
+        self._calm += 1
+        if self._calm > self._patience:
             self._calm = 0
-            self.slots.admit()
             for stream in self.slots.advance():
                 self._deliver(stream, stream.draft)
+            self.slots.admit()
         if self.slots.running or self.slots.waiting:
             self._handle = self.loop.call_soon(self._turn)
 

@@ -33,7 +33,7 @@ from ttscale.errors import InputError
 
 DIGITS = 12
 """Random digits in a step."""
-N_DRAWS = 10**DIGITS
+N_DRAWS = 1_000_000_000_000
 SHORTEST_STEP = 38
 """Tokens of the longest step without filler: `Step 1000: `, the sum, a full stop, two newlines."""
 
