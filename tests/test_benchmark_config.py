@@ -69,6 +69,9 @@ def test_a_preset_reads_a_local_file_or_another_dataset_instead():
     other = BenchmarkConfig.model_validate({"preset": "gsm8k", "hub": {"path": "me/mine"}})
     assert other.hub is not None
     assert (other.hub.path, other.hub.name) == ("me/mine", None)
+    pinned = BenchmarkConfig.model_validate({"preset": "gsm8k", "hub": {"revision": "abc"}})
+    assert pinned.hub is not None
+    assert (pinned.hub.path, pinned.hub.revision) == ("openai/gsm8k", "abc")
     assert other.reference == Regex(regex=r"####\s*(.*)")
 
 
@@ -119,6 +122,8 @@ def test_mistakes_are_named(given, says):
         {"path": "a.csv", "prompt": {"tempalte": ""}},
         {"path": "a.csv", "fields": {"answers": "a"}},
         {"hub": {"name": "main"}},
+        {"preset": "gsm8k", "hub": 5},
+        {"preset": "gsm8k", "prompt": "Q: {question}"},
         "gsm8k",
     ],
 )

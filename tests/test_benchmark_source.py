@@ -1,5 +1,6 @@
 """Where questions come from: files, generators, hub datasets, and what is said when they do not."""
 
+import asyncio
 import csv
 import json
 import logging
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ttscale.benchmark.config import BenchmarkConfig, preset, preset_names
+from ttscale.benchmark.grading import Grader
 from ttscale.benchmark.source import load
 from ttscale.errors import InputError
 
@@ -159,6 +161,20 @@ def test_the_gsm8k_preset_reads_the_published_file():
     assert len(items) == 1319
     assert items[0].id == "gsm8k-0"
     assert all(item.reference.replace(",", "").lstrip("-").isdigit() for item in items)
+
+    async def grades():
+        async with Grader(BenchmarkConfig(preset="gsm8k", path=GSM8K.name)) as grader:
+            for item in items:
+                right = f"so it is \\boxed{{{item.reference}}}."
+                answers = [
+                    await grader.extract(right),
+                    item.reference + ".0",
+                    "0.5",
+                ]
+                assert [g.correct for g in await grader.grade(item, answers)] == [True, True, False]
+            return grader.worker_pids
+
+    assert asyncio.run(grades()) == []
 
 
 def generator(**given):

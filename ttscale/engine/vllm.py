@@ -92,7 +92,7 @@ class VLLMEngine:
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the weights' identity, the tokenizer and the dtype."""
+        """Hash of the weights' identity, the tokenizer, the dtype and the engine's options."""
         assert self._fingerprint, "the engine has been started"
         return self._fingerprint
 
@@ -127,7 +127,12 @@ class VLLMEngine:
             ) from error
         self._tokenizer = self._engine.get_tokenizer()
         dtype = str(self._engine.model_config.dtype).removeprefix("torch.")
-        identity = json.dumps([_weights_digest(folder), dtype])
+        if folder is None:
+            commit = getattr(self._engine.model_config.hf_config, "_commit_hash", None)
+            weights = f"{self.config.model}@{commit or self.config.revision}"
+        else:
+            weights = _weights_digest(folder)
+        identity = json.dumps([weights, dtype, self.config.options], sort_keys=True)
         self._fingerprint = hashlib.sha256(identity.encode()).hexdigest()[:32]
         self._dtype, self._on_gpu = dtype, on_gpu
 
@@ -182,6 +187,10 @@ class VLLMEngine:
         """Begin n streams, one request each."""
         if len(prefix) >= self.max_context:
             raise ContextTooLong(len(prefix), self.max_context)
+        if sampling.attention != "dense":
+            raise InputError(
+                "this engine has no such attention policy", got=sampling.attention, hint="dense"
+            )
         loop = asyncio.get_running_loop()
         ids = prefix.tolist()
         futures = []
@@ -384,10 +393,8 @@ def _model_folder(config: VLLMConfig) -> FilePath | None:
     return folder
 
 
-def _weights_digest(folder: FilePath | None) -> str:
+def _weights_digest(folder: FilePath) -> str:
     """Identity of a model: configuration and tokenizer in full; of the weights, sizes and ends."""
-    if folder is None:
-        return "hub"
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         if path.suffix not in {".json", ".safetensors", ".bin", ".pt", ".model", ".txt", ".jinja"}:

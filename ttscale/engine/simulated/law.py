@@ -127,11 +127,11 @@ class World:
         """The outcome at u in [0, 1) of a solution that misses the right answer."""
         return bisect_right(self.up_to, u) + 1
 
-    def logprobs(self, right: bool, offset: int, start: int, stop: int) -> array[float]:
-        """Log-probabilities of a passage's tokens from start to stop; `offset` identifies it."""
+    def logprobs(self, right: bool, name: int, start: int, n: int) -> array[float]:
+        """Log-probabilities of n tokens from `start` on, in the passage that has this name."""
         noise = self._right_noise if right else self._wrong_noise
-        start += offset % _N_NOISE
-        stop += offset % _N_NOISE
+        start += name % _N_NOISE
+        stop = start + n
         if stop > len(noise):
             noise = noise * (1 + stop // len(noise))
         return noise[start:stop]

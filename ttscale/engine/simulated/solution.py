@@ -133,13 +133,11 @@ class Writer:
         if sampling.step_tokens is not None and sampling.step_tokens < limit:
             limit, at_limit = sampling.step_tokens, "step"
         marks = (*sampling.stop, *sampling.step)
-        text, found = "", None
-        logprobs = array("f")
+        text, found, passages = "", None, []
         for passage in self._passages(standing, sampling.temperature <= 0, seed):
+            passages.append(passage)
             scanned = len(text)
             text += passage[0]
-            if self.world.config.logprobs:
-                logprobs += self._logprobs(standing.law, passage)
             if marks and (found := _first(marks, text, max(sampling.min_tokens, scanned + 1))):
                 break
             if len(text) > limit:
@@ -147,24 +145,30 @@ class Writer:
         else:
             wanted = limit if sampling.ignore_eos else min(sampling.min_tokens, limit)
             if len(text) < wanted:
-                tail = "\n" + filler(wanted - len(text) - 1)
-                text += tail
-                if self.world.config.logprobs:
-                    logprobs += self._logprobs(standing.law, (tail, 0, True, 0))
+                passages.append(("\n" + filler(wanted - len(text) - 1), 0, True, 0))
+                text += passages[-1][0]
                 found = _first(marks, text, max(sampling.min_tokens, 1))
             if found is None and not sampling.ignore_eos and len(text) < limit:
                 ids = characters.encode(text)
                 ids.append(characters.END)
-                if self.world.config.logprobs:
-                    logprobs += self._logprobs(standing.law, (" ", 0, True, 0))
-                return Draft(ids, text, "stop", logprobs)
-        if found is not None and found.end <= limit:
-            finish: Finish = "stop" if found.mark in sampling.stop else "step"
-            ids = characters.encode(text[: found.end])
-            end = found.start if finish == "stop" else found.end
-            return Draft(ids, text[:end], finish, logprobs[: found.end])
-        text = text[:limit]
-        return Draft(characters.encode(text), text, at_limit, logprobs[:limit])
+                passages.append((" ", 0, True, 0))
+                return Draft(ids, text, "stop", self._logprobs(standing.law, passages, len(ids)))
+        if found is None or found.end > limit:
+            shown, n, finish = text[:limit], limit, at_limit
+        elif found.mark in sampling.stop:
+            shown, n, finish = text[: found.start], found.end, "stop"
+        else:
+            shown, n, finish = text[: found.end], found.end, "step"
+        ids = characters.encode(text[:n])
+        return Draft(ids, shown, finish, self._logprobs(standing.law, passages, n))
+
+    def _logprobs(self, law: ProblemLaw, passages: list[_Passage], n: int) -> array[float]:
+        """Of the first n tokens; empty where the model has none."""
+        logprobs = array("f")
+        if self.world.config.logprobs:
+            for text, begun, right, name in passages:
+                logprobs += self.world.logprobs(right, law.salt + 31 * name, begun, len(text))
+        return logprobs[:n]
 
     def _passages(self, standing: Standing, greedy: bool, seed: int) -> Iterator[_Passage]:
         """The rest of the solution, piece by piece."""
@@ -200,10 +204,6 @@ class Writer:
                 yield f" {law.answers[outcome]}"[begun:], begun, not outcome, outcome
         elif standing.stage != "over":
             yield law.closings[outcome][begun:], begun, not outcome, outcome
-
-    def _logprobs(self, law: ProblemLaw, passage: _Passage) -> array[float]:
-        text, begun, right, name = passage
-        return self.world.logprobs(right, law.salt + 31 * name, begun, begun + len(text))
 
 
 def _draws(key: bytes, seed: int) -> Iterator[int]:
