@@ -90,7 +90,7 @@ def test_each_token_has_its_raw_log_probability(real: Real) -> None:
     (cool,) = real.sample(chat(real), Sampling(temperature=0.0, max_tokens=8), 0, 1)
     assert len(cool.logprobs) == len(cool.token_ids) > 0
     assert all(-20 < value <= 0 and not math.isnan(value) for value in cool.logprobs)
-    (warm,) = real.sample(chat(real), Sampling(temperature=3.0, max_tokens=8), 0, 1)
+    (warm,) = real.sample(chat(real), Sampling(temperature=1.9, max_tokens=8), 0, 1)
     assert sum(warm.logprobs) / len(warm.logprobs) < sum(cool.logprobs) / len(cool.logprobs)
 
 
@@ -169,3 +169,10 @@ def test_finish_reasons_are_told_apart() -> None:
     assert _finish("length", None, 4, steps) == "step"
     assert _finish("length", None, 10, Sampling(max_tokens=10, step_tokens=10)) == "length"
     assert _finish("abort", None, 3, steps) == "abort"
+
+
+@pytest.mark.vllm
+def test_what_vllm_refuses_is_told_not_waited_for(real: Real) -> None:
+    with pytest.raises(InputError, match="temperature"):
+        real.sample(chat(real), Sampling(temperature=3.0, max_tokens=8), 0, 1)
+    assert real.engine.load().running == 0

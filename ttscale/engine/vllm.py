@@ -85,7 +85,6 @@ class VLLMEngine:
         self._log = log
         self.model = config.model
         self._engine: Any = None
-        self._tasks: dict[asyncio.Future[Completion], asyncio.Task[None]] = {}
         self._request_ids: dict[asyncio.Future[Completion], str] = {}
         self._n_requests = 0
         self._fingerprint = ""
@@ -138,9 +137,10 @@ class VLLMEngine:
 
     async def close(self) -> None:
         """End all requests and the engine's process."""
-        for task in list(self._tasks.values()):
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        streams = list(self._request_ids)
+        for stream in streams:
+            stream.cancel()
+        await asyncio.gather(*streams, return_exceptions=True)
         if self._engine is not None:
             engine, self._engine = self._engine, None
             engine.shutdown()
@@ -193,24 +193,18 @@ class VLLMEngine:
             )
         loop = asyncio.get_running_loop()
         ids = prefix.tolist()
-        futures = []
+        streams: list[asyncio.Future[Completion]] = []
         for stream_seed in range(seed, seed + n):
-            future: asyncio.Future[Completion] = loop.create_future()
             self._n_requests += 1
             request_id = f"s{self._n_requests}"
-            self._request_ids[future] = request_id
-            self._tasks[future] = loop.create_task(
-                self._stream(future, ids, sampling, stream_seed, request_id)
-            )
-            future.add_done_callback(self._forget)
-            futures.append(future)
-        return futures
+            stream = loop.create_task(self._stream(ids, sampling, stream_seed, request_id))
+            self._request_ids[stream] = request_id
+            stream.add_done_callback(self._forget)
+            streams.append(stream)
+        return streams
 
-    def _forget(self, future: asyncio.Future[Completion]) -> None:
-        self._request_ids.pop(future, None)
-        task = self._tasks.pop(future, None)
-        if task is not None and future.cancelled():
-            task.cancel()
+    def _forget(self, stream: asyncio.Future[Completion]) -> None:
+        del self._request_ids[stream]
 
     def _vllm_params(self, sampling: Sampling, seed: int) -> Any:
         limit = min(sampling.max_tokens, sampling.step_tokens or sampling.max_tokens)
@@ -235,14 +229,10 @@ class VLLMEngine:
         )
 
     async def _stream(
-        self,
-        future: asyncio.Future[Completion],
-        ids: list[int],
-        sampling: Sampling,
-        seed: int,
-        request_id: str,
-    ) -> None:
-        """Follow one request to its end and resolve its future."""
+        self, ids: list[int], sampling: Sampling, seed: int, request_id: str
+    ) -> Completion:
+        """Follow one request to its end."""
+        from vllm.exceptions import VLLMClientError
         from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
         started, clock = time.time(), time.perf_counter()
@@ -252,21 +242,12 @@ class VLLMEngine:
             params = self._vllm_params(sampling, seed)
             async for last in self._engine.generate(prompt, params, request_id=request_id):
                 output = last
-        except asyncio.CancelledError:
-            future.cancel()
-            raise
         except (EngineDeadError, EngineGenerateError) as error:
-            if not future.done():
-                future.set_exception(EngineDied(_first_cause(error)))
-            return
-        except ValueError as error:
-            if not future.done():
-                future.set_exception(InputError("vLLM refused a request", got=str(error)))
-            return
+            raise EngineDied(_first_cause(error)) from error
+        except (VLLMClientError, ValueError) as error:
+            raise InputError("vLLM refused a request", got=str(error)) from error
         assert output is not None, "a request ends with one output"
-        if not future.done():
-            seconds = time.perf_counter() - clock
-            future.set_result(_completion(output, sampling, started, seconds))
+        return _completion(output, sampling, started, time.perf_counter() - clock)
 
     def abort(self, streams: Sequence[asyncio.Future[Completion]]) -> None:
         """End streams early; what they have is kept."""
@@ -277,7 +258,7 @@ class VLLMEngine:
 
     def load(self) -> Load:
         """Running and waiting, by the number of slots."""
-        n = len(self._tasks)
+        n = len(self._request_ids)
         return Load(min(n, self.config.max_num_seqs), max(0, n - self.config.max_num_seqs))
 
 

@@ -18,9 +18,11 @@ def render(summary: Mapping[str, Any]) -> RenderableType:
         parts.append(Text("SIMULATED: these numbers come from a simulation.", style="bold"))
     if not summary["complete"]:
         parts.append(Text("UNFINISHED: not every strategy has met every problem.", style="bold"))
-    parts += [_curves(entry, summary) for entry in summary["samples"] if entry["pass_at_k"]]
-    parts.append(_strategies(summary))
-    parts.append(_tokens(summary))
+    for entry in summary["samples"]:
+        if entry["pass_at_k"]:
+            parts += _curves(entry, summary)
+    parts += _strategies(summary)
+    parts += _tokens(summary)
     errors = [error for entry in summary["strategies"] for error in entry["errors"]]
     parts += [Text(f"failed: {error}") for error in dict.fromkeys(errors)]
     return Group(*parts)
@@ -31,35 +33,33 @@ def print_summary(summary: Mapping[str, Any], console: Console) -> None:
     console.print(render(summary))
 
 
-def _curves(entry: Mapping[str, Any], summary: Mapping[str, Any]) -> Table:
+def _curves(entry: Mapping[str, Any], summary: Mapping[str, Any]) -> list[RenderableType]:
     low, high = entry["n_samples_per_problem"]
     n = str(low) if low == high else f"{low}–{high}"
-    table = _table(
-        f"{summary['model']} on {summary['benchmark']}: "
-        f"{entry['n_problems']} problems × {n} {entry['name']}",
-        "95 % intervals over problems. "
-        f"Of {entry['n_samples']:,} samples {entry['n_truncated']:,} were truncated, "
-        f"{entry['n_empty']:,} empty,\n"
-        f"{entry['n_without_answer']:,} without an answer, {entry['n_ungradable']:,} ungradable.",
-    )
+    table = _table()
     table.add_column("k", justify="right")
     table.add_column("pass@k", justify="right")
     table.add_column("maj@k", justify="right")
     for coverage, vote in zip(entry["pass_at_k"], entry["majority_at_k"], strict=True):
         table.add_row(str(coverage["k"]), _interval(coverage), _interval(vote))
-    return table
-
-
-def _table(title: str, caption: str) -> Table:
-    return Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        caption=caption,
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
+    return _titled(
+        f"{summary['model']} on {summary['benchmark']}: "
+        f"{entry['n_problems']} problems × {n} {entry['name']}",
+        table,
+        "95 % intervals over problems.",
+        f"Of {entry['n_samples']:,} samples {entry['n_truncated']:,} were truncated, "
+        f"{entry['n_empty']:,} empty, {entry['n_without_answer']:,} without an answer, "
+        f"{entry['n_ungradable']:,} ungradable.",
     )
+
+
+def _table() -> Table:
+    return Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+
+
+def _titled(title: str, table: Table, *notes: str) -> list[RenderableType]:
+    """A table under its title and over its notes, none of them broken by the table's width."""
+    return [Text(title, style="bold"), table, *(Text(note, style="dim") for note in notes), Text()]
 
 
 def _interval(point: Mapping[str, Any], name: str = "estimate") -> str:
@@ -69,8 +69,8 @@ def _interval(point: Mapping[str, Any], name: str = "estimate") -> str:
     return f"{value:.3f} [{low:.3f}, {high:.3f}]"
 
 
-def _strategies(summary: Mapping[str, Any]) -> Table:
-    table = _table("Strategies", "Tokens: generated, for each problem.")
+def _strategies(summary: Mapping[str, Any]) -> list[RenderableType]:
+    table = _table()
     for name in ("strategy", "accuracy", "tokens", "no answer", "ungradable", "ties"):
         table.add_column(name, justify="left" if name == "strategy" else "right", no_wrap=True)
     some_failed = any(entry["n_failed"] for entry in summary["strategies"])
@@ -93,17 +93,13 @@ def _strategies(summary: Mapping[str, Any]) -> Table:
         if some_ended:
             row.append(f"{entry['n_out_of_budget']:,}")
         table.add_row(*row)
-    return table
+    return _titled("Strategies", table, "Tokens: generated, for each problem.")
 
 
-def _tokens(summary: Mapping[str, Any]) -> Table:
+def _tokens(summary: Mapping[str, Any]) -> list[RenderableType]:
     rate = summary["tokens_per_second"]
     speed = f"{summary['seconds']:,.1f} s" + (f", {rate:,.0f} generated tokens/s" if rate else "")
-    table = _table(
-        "Tokens",
-        f"{speed}. Shared: ideal prefix reuse; cached: what the engine\n"
-        "reported; paid: generated, not replayed from another strategy or run.",
-    )
+    table = _table()
     names = ("kind", "sequences", "prompt", "shared", "cached", "generated", "paid")
     for name in names:
         table.add_column(name, justify="left" if name == "kind" else "right")
@@ -122,4 +118,9 @@ def _tokens(summary: Mapping[str, Any]) -> Table:
                 )
             ),
         )
-    return table
+    return _titled(
+        "Tokens",
+        table,
+        f"{speed}. Shared: ideal prefix reuse; cached: what the engine reported;",
+        "paid: generated, not replayed from another strategy or run.",
+    )

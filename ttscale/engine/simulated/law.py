@@ -78,7 +78,7 @@ class WorldConfig(BaseModel):
     wrong_skew: float = Field(default=1.0, ge=0, le=8)
     abstention: Probability = 0.05
     logprobs: bool = True
-    logprob_gap: float = Field(default=0.1, ge=0)
+    logprob_gap: float = Field(default=0.03, ge=0)
     seed: int = Field(default=0, ge=0, lt=1 << 64)
 
     @model_validator(mode="after")
