@@ -10,6 +10,10 @@ class TTScaleError(Exception):
     """An end of a run that is not the user's doing; the command line exits with status 1."""
 
 
+class Interrupted(TTScaleError):
+    """The user stopped a run; the command line exits with status 130."""
+
+
 class InputError(TTScaleError):
     """Input the user can mend; the command line prints it and exits with status 2.
 

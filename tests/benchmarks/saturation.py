@@ -47,7 +47,7 @@ CONFIG: dict[str, Any] = {
         "seed": 1,
         "extract": "last_number",
     },
-    "sampling": {"temperature": 0.7, "max_tokens": 48},
+    "sampling": {"temperature": 0.7, "max_tokens": 24},
     "strategies": [
         {"name": "best_of_n", "n": N_SAMPLES, "verifier": "mean_logprob"},
         {"name": "majority_vote", "n": N_SAMPLES},

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 from ttscale.benchmark.item import Item
 from ttscale.context import Context, OutOfBudget
 from ttscale.engine.protocol import Engine, EngineDied, Sampling
-from ttscale.errors import InputError, TTScaleError, shorten
+from ttscale.errors import InputError, Interrupted, TTScaleError, shorten
 from ttscale.record.files import write_json
 from ttscale.record.journal import NAME, Journal
 from ttscale.record.ledger import Ledger
@@ -88,10 +88,6 @@ class Work:
     def n_failed(self) -> int:
         """How many outcomes are failures."""
         return sum(outcome.status == "failed" for outcome in self.outcomes.values())
-
-
-class Interrupted(TTScaleError):
-    """The user stopped the run."""
 
 
 def run(experiment: Experiment, results: FilePath, display: Display, *, fresh: bool) -> FilePath:
