@@ -190,6 +190,19 @@ def test_a_worker_that_took_much_memory_makes_way_for_another():
     assert first != second
 
 
+def test_a_large_parent_does_not_make_its_workers_look_large():
+    async def test(workers):
+        ballast = bytearray(os.urandom(1 << 20) * 600)  # kept, and really in memory
+        await workers.ask(number(0))
+        first = workers.pids
+        await workers.ask(number(len(ballast) % 2))
+        return first, workers.pids
+
+    first, second = with_crew(test, memory=2 * GIB)
+    assert first == second
+    assert len(first) == 1
+
+
 def test_cancelling_who_waits_leaves_no_half_conversation():
     async def test(workers):
         await workers.ask(number(0))

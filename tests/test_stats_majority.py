@@ -204,9 +204,11 @@ def test_limit():
         (([3, 1], 0, 0), "k"),
         (([3, 1], 0, 1, -1), "n_abstain"),
         (([[3, 1], [2, 2]], [0, 1, 0], 1), "correct_class"),
-        (([[3, 1], [2, 2]], [0, 1], 1, [1, 2, 3]), "class_counts, n_abstain"),
+        (([[3, 1], [2, 2]], [0, 1], 1, [1, 2, 3]), "n_abstain"),
         (([3, 1], 0, 1, [1, 2]), "n_abstain"),
-        (([[[3]]], 0, 1), "class_counts"),
+        (([[[3, 1]]], 0, 1), "class_counts"),
+        (([[[3, 1]], [2]], 0, 1), "class_counts"),
+        (([[3, "x"], [2]], 0, 1), "class_counts"),
     ],
 )
 def test_bad_input(arguments, where):

@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from ttscale.errors import InputError, TTScaleError, closest
+from ttscale.errors import InputError, Interrupted, TTScaleError, closest
 
 app = typer.Typer(
     name="ttscale",
@@ -168,9 +168,15 @@ def main() -> None:
     except InputError as error:
         print(f"ttscale: {error}", file=sys.stderr)
         sys.exit(2)
+    except Interrupted as error:
+        print(f"ttscale: {error}", file=sys.stderr)
+        sys.exit(130)
+    except KeyboardInterrupt:
+        print("ttscale: stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
     except TTScaleError as error:
         print(f"ttscale: {error}", file=sys.stderr)
-        sys.exit(130 if type(error).__name__ == "Interrupted" else 1)
+        sys.exit(1)
     except BrokenPipeError:
         sys.exit(1)
 

@@ -14,6 +14,7 @@ Writes `results/reference/cost_clock.json`, and with matplotlib `cost_clock.svg`
 from __future__ import annotations
 
 import json
+import os
 import platform
 import statistics
 import sys
@@ -32,7 +33,8 @@ FOLDER = Path("results/reference")
 BATCHES, CONTEXTS = (1, 4, 16, 32), (128, 512, 1024, 2048)
 N_STEPS = 16  # timed in each cell
 SETTLING = 3  # steps before them, prefill included
-ROUNDS = 3  # passes over the grid; the faster median counts
+AGREE = 0.05  # a cell is done when its two fastest medians are within this of each other …
+ROUNDS = 25  # … or after so many
 Seconds = npt.NDArray[np.float64]
 
 
@@ -40,8 +42,14 @@ class Clock:
     """An engine in this process that is stepped by hand."""
 
     def __init__(self, n_sequences: int, n_context: int) -> None:
-        from ttscale.engine.vllm import VLLMConfig, _model_folder, _set_environment
-        from ttscale.engine.vllm import engine_arguments as arguments_of
+        # Before vllm is imported: its engine runs in this process, where it can be stepped.
+        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+        os.environ.setdefault("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0))))
+        from vllm import LLM
+
+        from ttscale.engine import embedded
+        from ttscale.engine.vllm import VLLMConfig, engine_arguments
 
         n_tokens = n_context + N_STEPS + 64
         gib = 1.1 * n_sequences * (n_tokens + 64) * 46_080 / 2**30
@@ -51,10 +59,8 @@ class Clock:
             max_num_seqs=n_sequences,
             kv_cache_gib=gib,
         )
-        _set_environment(config, on_gpu=False)
-        from vllm import LLM
-
-        self.engine = LLM(**arguments_of(config, _model_folder(config), on_gpu=False)).llm_engine
+        arguments = engine_arguments(config, embedded.ensure(), on_gpu=False)
+        self.engine = LLM(**arguments).llm_engine
         rng = np.random.default_rng(0)
         self.prompts = rng.integers(1000, 49_000, (n_sequences, n_context)).tolist()
         self.n_requests = 0
@@ -87,20 +93,26 @@ class Clock:
 
 
 def measure(batches: tuple[int, ...], contexts: tuple[int, ...]) -> Seconds:
-    """Median seconds of a decode step, batches × contexts, the best of the rounds."""
+    """Seconds of a decode step, batches × contexts: the fastest median, once a second confirms it.
+
+    What else runs on the machine makes a median slow, never fast.
+    """
     clock = Clock(max(batches), max(contexts))
     clock.steps(max(batches), max(contexts))  # fills the prefix cache: all else continues from it
-    rounds = []
+    cells = [(batch, context) for batch in batches for context in contexts]
+    medians: dict[tuple[int, int], list[float]] = {cell: [] for cell in cells}
     for _ in range(ROUNDS):
-        table = np.array([[_median(clock, b, n) for n in contexts] for b in batches])
-        print(np.round(table * 1e3, 1), file=sys.stderr, flush=True)
-        rounds.append(table)
-    best: Seconds = np.min(rounds, axis=0)
+        for cell in (cell for cell in cells if not _settled(medians[cell])):
+            medians[cell].append(statistics.median(clock.steps(*cell)))
+        best = np.array([min(medians[cell]) for cell in cells]).reshape(len(batches), -1)
+        n_left = sum(not _settled(medians[cell]) for cell in cells)
+        print(np.round(best * 1e3, 1), n_left, "left", file=sys.stderr, flush=True)
     return best
 
 
-def _median(clock: Clock, batch: int, n_context: int) -> float:
-    return statistics.median(clock.steps(batch, n_context))
+def _settled(medians: list[float]) -> bool:
+    fastest = sorted(medians)[:2]
+    return len(fastest) == 2 and fastest[1] <= fastest[0] * (1 + AGREE)
 
 
 def grid_work(

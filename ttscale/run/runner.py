@@ -165,7 +165,7 @@ def _borrow(
     if alone == b"0" and (runs := folders.siblings(folder, engine.fingerprint)):
         journal.borrow_from(runs)
         names = ", ".join(run.name for run in runs)
-        display.say(f"samples already paid for in {names} are used (--fresh samples anew)")
+        display.say(f"samples that {names} has are not asked for again (--fresh samples anew)")
 
 
 def prepare(
