@@ -18,8 +18,9 @@ from ttscale.record.journal import Journal
 from ttscale.record.ledger import Ledger, Totals
 from ttscale.run.config import Experiment, load
 from ttscale.run.judging import Judge
-from ttscale.run.runner import Outcome, attempt, prepare
+from ttscale.run.runner import attempt, prepare
 from ttscale.run.sweep import arms
+from ttscale.run.work import Outcome
 from ttscale.session import Session
 
 

@@ -13,7 +13,7 @@ from ttscale.run.summary import summarise
 
 if TYPE_CHECKING:
     from ttscale.run.judging import Judge
-    from ttscale.run.runner import Outcome, Sample, Work
+    from ttscale.run.work import Outcome, Sample, Work
     from ttscale.trace import Problem
 
 

@@ -7,11 +7,10 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from pathlib import Path as FilePath
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 from ttscale.benchmark.item import Item
 from ttscale.context import Context, OutOfBudget
@@ -26,68 +25,10 @@ from ttscale.run.display import Display
 from ttscale.run.judging import Judge
 from ttscale.run.outputs import read_summary, write_outputs
 from ttscale.run.sweep import Arm, arms
+from ttscale.run.work import Outcome, Sample, Status, Work
 from ttscale.session import Session
 from ttscale.trace import Answer, Path, Problem
 from ttscale.vote import argmax, plurality
-
-Status = Literal["answered", "no answer", "out of budget", "failed"]
-
-
-class Sample(NamedTuple):
-    """A finished path as the pool has it.
-
-    `sample_set` is the name of the distribution it was drawn from: the sampling parameters, for a
-    plain sample of the prompt; the arm's label, for the end of a search.
-    """
-
-    key: tuple[bytes, int]
-    sample_set: str
-    path: Path
-    answer: str | None
-    correct: bool | None
-    scores: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one arm made of one problem."""
-
-    arm: str
-    problem_id: str
-    status: Status
-    answer: str | None = None
-    correct: bool | None = False
-    score: float | None = None
-    tied: int = 1
-    abstained: int = 0
-    n_generated_tokens: int = 0
-    error: str | None = None
-    samples: list[Sample] = field(default_factory=list)
-
-
-@dataclass
-class Work:
-    """What a run has come to; complete when every arm has met every problem."""
-
-    experiment: Experiment
-    arms: list[Arm]
-    problems: list[Problem]
-    provenance: Mapping[str, Any]
-    ledger: Ledger
-    simulated: bool
-    outcomes: dict[tuple[str, str], Outcome] = field(default_factory=dict)
-    seconds: float = 0.0
-    n_fresh_tokens: int = 0
-
-    @property
-    def complete(self) -> bool:
-        """Whether nothing is missing."""
-        return len(self.outcomes) == len(self.arms) * len(self.problems)
-
-    @property
-    def n_failed(self) -> int:
-        """How many outcomes are failures."""
-        return sum(outcome.status == "failed" for outcome in self.outcomes.values())
 
 
 def run(experiment: Experiment, results: FilePath, display: Display, *, fresh: bool) -> FilePath:

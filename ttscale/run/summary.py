@@ -14,7 +14,7 @@ from ttscale.stats.intervals import mean_interval
 from ttscale.stats.majority import majority_at_k
 
 if TYPE_CHECKING:
-    from ttscale.run.runner import Work
+    from ttscale.run.work import Work
 
 Matrix = NDArray[np.float64]
 
