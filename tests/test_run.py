@@ -92,9 +92,11 @@ def test_a_run_folder_holds_everything(tmp_path: Path) -> None:
     files = {path.name for path in folder.iterdir()}
     assert {
         "config.yaml", "provenance.json", "journal.sqlite", "ledger.parquet", "pool.parquet",
-        "answers.parquet", "summary.json",
+        "answers.parquet", "summary.json", "report.md",
     } <= files  # fmt: skip
     assert summary["complete"] and summary["simulated"]
+    report = (folder / "report.md").read_text()
+    assert "SIMULATED" in report and summary["config_hash"] in report
     pool = read_pool(folder)
     assert len(pool) == 12 * 4
     assert pool.metadata["config_hash"] == summary["config_hash"]

@@ -50,6 +50,7 @@ def run(
     from ttscale.run.config import load
     from ttscale.run.display import make_display
     from ttscale.run.folder import show
+    from ttscale.run.outputs import REPORT
     from ttscale.run.runner import run as run_experiment
     from ttscale.run.tables import print_summary
 
@@ -59,7 +60,7 @@ def run(
         print(json.dumps(summary, ensure_ascii=False))
     else:
         print_summary(summary, Console(width=None if sys.stdout.isatty() else 100))
-        print(f"\nThe run is in {show(folder)}")
+        print(f"The report is {show(folder / REPORT)}")
 
 
 @app.command(name="list")

@@ -3,27 +3,46 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
-from ttscale.record.files import write_json, write_parquet
+from ttscale.record.files import finite, replacing, write_json, write_parquet
 from ttscale.record.pool import Pool, make_pool
+from ttscale.run.config import dump
 from ttscale.run.summary import summarise
+from ttscale.run.tables import as_text
 
 if TYPE_CHECKING:
     from ttscale.run.judging import Judge
     from ttscale.run.work import Outcome, Sample, Work
     from ttscale.trace import Problem
 
+REPORT = "report.md"
+"""The report's name in a run folder."""
+
 
 async def write_outputs(work: Work, judge: Judge, folder: FilePath) -> None:
-    """Write pool.parquet, answers.parquet, ledger.parquet and summary.json."""
+    """Write the pool, the answers, the ledger, the summary and the report."""
     pool = await make_run_pool(work, judge)
     pool.write(folder / "pool.parquet")
     work.ledger.write(folder / "ledger.parquet")
     _write_answers(work, folder / "answers.parquet")
-    write_json(summarise(work, pool, read_summary(folder)), folder / "summary.json")
+    summary = summarise(work, pool, read_summary(folder))
+    write_json(summary, folder / "summary.json")
+    _write_report(summary, work, folder / REPORT)
+
+
+def _write_report(summary: Mapping[str, Any], work: Work, path: FilePath) -> None:
+    """The tables and where they come from, as Markdown."""
+    provenance = json.dumps(finite(dict(work.provenance)), indent=2, ensure_ascii=False)
+    text = (
+        f"# {summary['name']}\n\n```\n{as_text(summary).strip()}\n```\n\n"
+        f"## Where it comes from\n\n```json\n{provenance}\n```\n\n"
+        f"## Configuration\n\n```yaml\n{dump(work.experiment)}```\n"
+    )
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def read_summary(folder: FilePath) -> dict[str, Any] | None:

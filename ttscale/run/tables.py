@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,6 +32,14 @@ def render(summary: Mapping[str, Any]) -> RenderableType:
 def print_summary(summary: Mapping[str, Any], console: Console) -> None:
     """Print a summary's tables."""
     console.print(render(summary))
+
+
+def as_text(summary: Mapping[str, Any]) -> str:
+    """A summary's tables as plain text."""
+    console = Console(file=io.StringIO(), width=100, color_system=None)
+    print_summary(summary, console)
+    assert isinstance(console.file, io.StringIO), "it was made above"
+    return console.file.getvalue()
 
 
 def _curves(entry: Mapping[str, Any], summary: Mapping[str, Any]) -> list[RenderableType]:
