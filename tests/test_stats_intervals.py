@@ -55,10 +55,13 @@ def test_pairing_removes_what_both_arms_share():
     assert paired.high - paired.low < 0.5 * (alone.high - alone.low)
     assert paired.chance_positive == 1.0
     same = paired_difference(first, first, rng)
-    assert same.chance_positive == 0.5
+    assert same.chance_positive == pytest.approx(0.5, abs=0.05)
     assert same.low < -0.001 < 0.001 < same.high  # 200 problems alike: not certain, only small
     mixed = paired_difference(np.stack([first, first], 1), np.stack([first, second], 1), rng)
     assert mixed.low[0] < 0 < mixed.low[1]
+    few = paired_difference([1, 1, 0, 1, 0, 0], [0, 0, 0, 0, 0, 0], rng, n_resamples=20_000)
+    wide = paired_difference([1, 1, 0, 1, 0, 0], [0] * 6, rng, n_resamples=20_000, method="bayes")
+    assert few[:3] == pytest.approx(wide[:3], abs=0.02)
     swapped = paired_difference(second, first, rng)
     assert swapped.estimate == pytest.approx(-paired.estimate)
 

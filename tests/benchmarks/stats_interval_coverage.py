@@ -1,6 +1,6 @@
 """How often 95 % intervals hold the truth, on simulated pools of known truth: Markdown tables.
 
-    python tests/benchmarks/stats_interval_coverage.py [--simulations 2000]
+    python tests/benchmarks/stats_interval_coverage.py [--simulations 2000] [--only means]
 
 Every simulation draws a fresh set of problems from a known population, a fresh pool for each, and
 asks `mean_interval` and `paired_difference` for the mean over the population at k = 1, 8 and 32 of
@@ -174,6 +174,9 @@ def row(values: np.ndarray, spec: str = ".1f") -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--simulations", type=int, default=2000)
+    parser.add_argument("--only", choices=["means", "differences"])
     arguments = parser.parse_args()
-    means(arguments.simulations, np.random.default_rng(0))
-    differences(arguments.simulations, np.random.default_rng(1))
+    if arguments.only != "differences":
+        means(arguments.simulations, np.random.default_rng(0))
+    if arguments.only != "means":
+        differences(arguments.simulations, np.random.default_rng(1))

@@ -120,15 +120,15 @@ def paired_difference(
     *,
     level: float = 0.95,
     n_resamples: int = 2000,
-    method: Method = "bootstrap",
+    method: Method | None = None,
     support: tuple[float, float] = (0.0, 1.0),
 ) -> Difference:
     """Mean of first - second over the same problems, row by row, with its interval.
 
     first, second: (problems,) or (problems, ks) of the same shape. Both arms share the problems of
-    every replicate, so what makes a problem hard for both cancels. The bootstrap is the better
-    default here, because differences seldom sit at the end of their scale; where no problem tells
-    the arms apart it would be a point, and "bayes" stands in for it.
+    every replicate, so what makes a problem hard for both cancels. By default a column gets "bayes"
+    if all its differences are none or total (one 0/1 outcome per problem, or no problem that tells
+    the arms apart), else "bootstrap": the better choice in either case by docs/estimators.md.
     """
     one, two = real_numbers("first", first), real_numbers("second", second)
     if one.shape != two.shape:
@@ -139,15 +139,20 @@ def paired_difference(
             hint="keep the problems both arms have, in one order",
         )
     gap, width = one - two, support[1] - support[0]
-    span = (-width, width)
-    interval, draws = _interval(gap, rng, level, n_resamples, method, span, False)
-    positive = (draws > 0).mean(axis=0) + 0.5 * (draws == 0).mean(axis=0) + 0.0 * interval.estimate
-    same = (gap == 0).all(axis=0)
-    if method == "bootstrap" and same.any():
-        wide = _interval(gap, rng, level, n_resamples, "bayes", span, False)[0]
-        ends = np.where(same, wide.low, interval.low), np.where(same, wide.high, interval.high)
-        interval = Interval(interval.estimate, ends[0][()], ends[1][()])
-    return Difference(*interval, positive[()])
+    total = np.isin(np.abs(gap), (0.0, width)).all(axis=0)
+
+    def difference(method: Method) -> Difference:
+        span = (-width, width)
+        interval, draws = _interval(gap, rng, level, n_resamples, method, span, False)
+        positive = (draws > 0).mean(axis=0) + 0.5 * (draws == 0).mean(axis=0)
+        return Difference(*interval, (positive + 0.0 * interval.estimate)[()])
+
+    if method is not None:
+        return difference(method)
+    if total.all() or not total.any():
+        return difference("bayes" if total.all() else "bootstrap")
+    both = zip(difference("bayes"), difference("bootstrap"), strict=True)
+    return Difference(*(np.where(total, bayes, bootstrap) for bayes, bootstrap in both))
 
 
 def _interval(
