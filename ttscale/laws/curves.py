@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ttscale.laws.grid import Array, softplus
-from ttscale.laws.mixing import Parameter
+from ttscale.laws.parameters import Family
 
 # Values (B, K) and slopes by the free parameters (D, B, K) at budgets (K,), free (B, D).
 Law = Callable[[Array, Array], tuple[Array, Array]]
@@ -88,13 +88,11 @@ def overoptimization(budget: Array, free: Array) -> tuple[Array, Array]:
 
 
 @dataclass(frozen=True)
-class CurveFamily:
+class CurveFamily(Family):
     """A closed-form law of a curve.
 
     Parameters
     ----------
-    name : as in `--law` and in every JSON record.
-    form : the functional form.
     parameters : with links and the spread of the starts; the prior is so weak that only a
         direction the data leave flat feels it.
     law : value and slopes.
@@ -103,35 +101,10 @@ class CurveFamily:
     stride : samples over which the law rises by a step (majority needs two more votes).
     """
 
-    name: str
-    form: str
-    parameters: tuple[Parameter, ...]
     law: Law
     source: str
     turns_down: bool = False
     stride: int = 1
-
-    @property
-    def centre(self) -> Array:
-        return np.array([p.centre for p in self.parameters])
-
-    @property
-    def reach(self) -> Array:
-        return np.array([p.reach for p in self.parameters])
-
-    @property
-    def spread(self) -> Array:
-        return np.array([p.spread for p in self.parameters])
-
-    def values(self, free: Array) -> Array:
-        """Parameters in their own units, shape (..., D), from the free scale."""
-        columns = [p.value(free[..., d]) for d, p in enumerate(self.parameters)]
-        return np.stack(columns, axis=-1)
-
-    def free(self, values: Array) -> Array:
-        """The inverse of `values`."""
-        values = np.asarray(values, dtype=np.float64)
-        return np.stack([p.free(values[..., d]) for d, p in enumerate(self.parameters)], axis=-1)
 
     def curve(self, free: Array, budgets: Array) -> Array:
         """Accuracy at budgets (K,) for free parameters (B, D), shape (B, K)."""

@@ -9,7 +9,8 @@ import numpy as np
 from ttscale.errors import InputError, closest
 from ttscale.laws import curves, majority, mixing
 from ttscale.laws.curves import CurveFamily
-from ttscale.laws.mixing import ALPHA, BETA, SCALE, UNSOLVABLE, MixingFamily, Parameter
+from ttscale.laws.mixing import ALPHA, BETA, SCALE, UNSOLVABLE, MixingFamily
+from ttscale.laws.parameters import Parameter
 
 _SCHAEFFER = "Schaeffer et al., 2025 (2502.17578)"
 _BETA = "p ~ Beta(alpha, beta); coverage(k) = 1 - B(alpha, beta+k) / B(alpha, beta)"

@@ -4,50 +4,18 @@ A problem solved with probability p by one sample is solved by k with probabilit
 coverage is one minus a mixture of exponentials, and a law of coverage *is* a distribution of p
 (Schaeffer et al., 2025; Levi, 2024). Each family below gives that distribution as weights at the
 nodes of a `Grid`; counts, coverage and gradients follow from the weights alone.
-
-Parameters are fitted on a free scale (log for positive ones, log-odds for shares) with a weak
-normal prior, wide against any plausible benchmark, that keeps unidentified ones from running off.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ttscale.laws.grid import Array, Grid, softplus
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A named parameter, the link to its free scale, and its weak normal prior there."""
-
-    name: str
-    link: Literal["log", "logit", "identity"]
-    centre: float
-    spread: float
-
-    @property
-    def reach(self) -> float:
-        """How far from zero the free scale goes: where another step changes no number."""
-        return {"log": 30.0, "logit": 16.0, "identity": np.inf}[self.link]
-
-    def value(self, free: Array) -> Array:
-        """The parameter in its own units."""
-        if self.link == "log":
-            return np.exp(free)
-        return np.exp(-softplus(-free)) if self.link == "logit" else free
-
-    def free(self, value: Array | float) -> Array:
-        """The inverse of `value`."""
-        value = np.asarray(value, dtype=np.float64)
-        with np.errstate(divide="ignore"):
-            if self.link == "log":
-                return np.log(value)
-            return np.log(value) - np.log1p(-value) if self.link == "logit" else value
-
+from ttscale.laws.parameters import Family, Parameter
 
 ALPHA = Parameter("alpha", "log", np.log(0.5), 1.2)
 BETA = Parameter("beta", "log", np.log(3.0), 1.5)
@@ -170,21 +138,16 @@ def scaled(shape: Shape) -> Shape:
 
 
 @dataclass(frozen=True)
-class MixingFamily:
+class MixingFamily(Family):
     """A family of coverage laws: a distribution of p, perhaps with a share that p = 0.
 
     Parameters
     ----------
-    name : as in `--law` and in every JSON record.
-    form : the functional form, in words and symbols.
     parameters : those of the shape, then `unsolvable` if the family has it.
     shape : weights of the shape at given free parameters.
     source : paper.
     """
 
-    name: str
-    form: str
-    parameters: tuple[Parameter, ...]
     shape: Shape
     source: str
 
@@ -192,28 +155,6 @@ class MixingFamily:
     def has_unsolvable(self) -> bool:
         """Whether a share of the problems has p = 0, so that coverage ends below one."""
         return self.parameters[-1].name == UNSOLVABLE.name
-
-    @property
-    def centre(self) -> Array:
-        return np.array([p.centre for p in self.parameters])
-
-    @property
-    def reach(self) -> Array:
-        return np.array([p.reach for p in self.parameters])
-
-    @property
-    def spread(self) -> Array:
-        return np.array([p.spread for p in self.parameters])
-
-    def values(self, free: Array) -> Array:
-        """Parameters in their own units, shape (..., D), from the free scale."""
-        columns = [p.value(free[..., d]) for d, p in enumerate(self.parameters)]
-        return np.stack(columns, axis=-1)
-
-    def free(self, values: Array) -> Array:
-        """The inverse of `values`."""
-        values = np.asarray(values, dtype=np.float64)
-        return np.stack([p.free(values[..., d]) for d, p in enumerate(self.parameters)], axis=-1)
 
     def tidy(self, free: Array) -> Array:
         """The same law with its parameters in a fixed order: the easy cluster first."""
