@@ -74,7 +74,7 @@ class Journal:
     def __init__(self, path: FilePath) -> None:
         self.path = path
         self._db = _open(path)
-        # One transaction is always open: a read then takes no lock of its own, at half the cost.
+        # One transaction is always open, so that a read takes no lock of its own.
         self._db.execute("BEGIN")
         self._siblings: list[tuple[str, sqlite3.Connection]] = []
         self._calls: dict[tuple[bytes, int], tuple[str, bytes]] = {}
