@@ -7,7 +7,17 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ttscale.engine.protocol import Completion, ContextTooLong, Engine, Load, Sampling
+from ttscale.engine.protocol import (
+    Completion,
+    ContextTooLong,
+    Engine,
+    Layout,
+    Load,
+    Sampling,
+    Scorer,
+    Scores,
+    Solution,
+)
 from ttscale.record.journal import Journal
 from ttscale.record.ledger import Ledger
 from ttscale.session import Session
@@ -110,6 +120,47 @@ class ScriptedEngine:
         return Load(len(self.running), 0)
 
 
+@dataclass
+class ScriptedScorer:
+    """Scores `judge(text up to the position)`, on the policy's own characters."""
+
+    judge: Callable[[str], float]
+    max_context: int = 10_000
+    fingerprint: str = "scripted-scorer"
+    model: str = "scripted-scorer"
+    policy_tokens: bool = True
+    requests: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
+
+    async def start(self) -> None:
+        """Nothing to load."""
+
+    async def close(self) -> None:
+        """Nothing to free."""
+
+    def agrees_with(self, policy: Engine) -> bool:
+        """Characters are characters."""
+        return True
+
+    def provenance(self) -> dict[str, object]:
+        """Nothing to tell."""
+        return {"engine": "scripted"}
+
+    def lay_out(self, solution: Solution) -> Layout:
+        """The policy's tokens, to the end of the last step."""
+        return Layout(solution.token_ids[: solution.ends[-1] + 1], solution.ends)
+
+    def score(self, token_ids: array[int], positions: Sequence[int]) -> asyncio.Future[Scores]:
+        """Judge each prefix by itself, a turn of the loop later."""
+        assert len(token_ids) <= self.max_context, "cut before it is asked for"
+        text = "".join(map(chr, token_ids))
+        self.requests.append((text, tuple(positions)))
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Scores] = loop.create_future()
+        values = array("f", [self.judge(text[: position + 1]) for position in positions])
+        loop.call_soon(lambda: future.set_result(Scores(values)))
+        return future
+
+
 class PlainGrading:
     """The answer is what follows the last '='; equal strings are one class."""
 
@@ -134,6 +185,8 @@ def make_problem(question: str = "1+1", reference: str = "2", name: str = "p0") 
     return Problem(name, question, Path(array(TOKEN, map(ord, question)), question), reference)
 
 
-def make_session(engine: Engine, journal: Journal, seed: int = 0) -> Session:
+def make_session(
+    engine: Engine, journal: Journal, seed: int = 0, scorers: Mapping[str, Scorer] | None = None
+) -> Session:
     """A session with a new ledger and plain grading."""
-    return Session(engine, journal, Ledger(), PlainGrading(), seed=seed)
+    return Session(engine, journal, Ledger(), PlainGrading(), seed=seed, scorers=scorers)

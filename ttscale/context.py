@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
 from array import array
+from collections import defaultdict
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
@@ -16,15 +18,20 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ttscale.engine.protocol import Sampling
+from ttscale.engine.protocol import Sampling, Scorer, Solution
 from ttscale.errors import InputError
+from ttscale.prefixes import Prefixes
 from ttscale.record.journal import Stored
 from ttscale.record.ledger import Entry, Kind
 from ttscale.session import Session
-from ttscale.strategy import Until, Verifier
-from ttscale.trace import Path, Problem
+from ttscale.steps import split
+from ttscale.strategy import STEP, Until, Verifier
+from ttscale.trace import TOKEN, Path, Problem
 
 T = TypeVar("T")
+
+PARAGRAPH = Until(text=("\n\n",))
+"""The field's usual step."""
 
 
 class OutOfBudget(Exception):
@@ -65,6 +72,7 @@ class Context:
     sampling : the experiment's sampling parameters; `max_tokens` bounds a whole response.
     verifier : what `score` calls; None if the experiment names none.
     budget : generated tokens this strategy may spend on the problem; None for no limit.
+    step : what `STEP` means: where a step ends.
     """
 
     def __init__(
@@ -75,8 +83,10 @@ class Context:
         sampling: Sampling,
         verifier: Verifier | None = None,
         budget: int | None = None,
+        step: Until = PARAGRAPH,
     ) -> None:
         self.problem, self.arm, self.sampling, self.verifier = problem, arm, sampling, verifier
+        self.step = step
         self.finished: list[Path] = []
         """Every finished path that was sampled, in order of asking."""
         self.scores: dict[Path, float] = {}
@@ -88,6 +98,7 @@ class Context:
         self._session = session
         self._payer = f"{arm}\x1f{problem.id}"
         self._answers: dict[Path, str | None] = {}
+        self._judged: defaultdict[str, Prefixes] = defaultdict(Prefixes)
         self._extended: set[Path] = set()
         entropy = f"{session.seed}\0{problem.id}".encode()
         _branch.set(_Branch("", entropy, budget))
@@ -190,7 +201,13 @@ class Context:
         if until is None and not changes and limit == self.sampling.max_tokens:
             return self.sampling
         if until is not None:
-            changes = {**changes, "step": until.text, "step_tokens": until.n_tokens}
+            rule = self.step if until is STEP else until
+            changes = {
+                **changes,
+                "step": rule.text,
+                "step_tokens": rule.n_tokens,
+                "step_pattern": rule.pattern,
+            }
         return replace(self.sampling, **{**changes, "max_tokens": limit})
 
     def _grow(
@@ -208,6 +225,7 @@ class Context:
         self.n_generated_tokens += n_generated
         if branch.tokens_left is not None:
             branch.tokens_left -= n_generated
+        self._session.note_finish(sampling, completion.finish)
         child = Path(
             completion.token_ids,
             completion.text,
@@ -298,6 +316,83 @@ class Context:
             self.scores.update(zip(new, map(float, scores), strict=True))
         return [self.scores[path] for path in paths]
 
+    async def step_scores(
+        self, model: str, paths: Sequence[Path], *, as_one_step: bool = False
+    ) -> list[list[float]]:
+        """A reward model's scores of every path's steps.
+
+        What was scored before, the beginning of a path included, is not scored again. NaN for what
+        the reward model's context does not hold.
+
+        Parameters
+        ----------
+        model : name in the experiment's `models`.
+        paths : finished or not, each with a response.
+        as_one_step : whether the whole response is shown as one step, which gives one score.
+        """
+        scorer = self._session.scorer(model)
+        jobs = []
+        for path in paths:
+            solution = self._solution(path, scorer, as_one_step=as_one_step)
+            if not solution.steps:
+                jobs.append(_nothing())
+                continue
+            layout = scorer.lay_out(solution)
+            fitting = [place for place in layout.positions if place < scorer.max_context]
+            ids = layout.token_ids[: fitting[-1] + 1] if fitting else array(TOKEN)
+            shared = self._judged[model].add(ids)
+            jobs.append(self._judge(scorer, ids, fitting, shared, len(layout.positions)))
+        return await _in_step(jobs)
+
+    def _solution(self, path: Path, scorer: Scorer, *, as_one_step: bool) -> Solution:
+        """A path as a reward model is shown it."""
+        question, ids = self.problem.question, path.all_token_ids()
+        if as_one_step:
+            text = path.response.strip()
+            return Solution(question, (text,) if text else (), ids, (path.n_tokens - 1,))
+        decode = self._session.engine.decode if scorer.policy_tokens else None
+        texts: list[str] = []
+        ends: list[int] = []
+        for node in path.lineage():
+            if node.parent is None:
+                continue
+            steps = split(node.token_ids, node.text, self.step, decode)
+            texts += steps.texts
+            ends += [node.n_prefix + end for end in steps.ends]
+            if not steps.texts and ends:
+                ends[-1] = node.n_tokens - 1  # white space belongs to the step before it
+        return Solution(question, tuple(texts), ids, tuple(ends))
+
+    async def _judge(
+        self, scorer: Scorer, ids: array[int], positions: list[int], shared: int, n_scores: int
+    ) -> list[float]:
+        """The scores at positions of one sequence, billed, and NaN for those that did not fit."""
+        missing = [math.nan] * (n_scores - len(positions))
+        if not positions:
+            return missing
+        session = self._session
+        keys = session.score_keys(scorer, ids, positions)
+        stored = await session.score(scorer, ids, positions, keys, self._payer)
+        if shared < len(ids):
+            last = stored[-1]
+            session.ledger.add(
+                Entry(
+                    self.arm,
+                    self.problem.id,
+                    scorer.model,
+                    "score",
+                    len(ids),
+                    shared,
+                    last.scores.n_cached_tokens,
+                    0,
+                    "dense",
+                    last.scores.started,
+                    last.scores.seconds,
+                    last.payer != self._payer,
+                )
+            )
+        return [one.scores.values[0] for one in stored] + missing
+
     async def gather(self, *branches: Coroutine[Any, Any, T]) -> list[T]:
         """Run branches at once, each with its own streams, random numbers and share of the budget.
 
@@ -334,6 +429,11 @@ class Context:
         """
         answers = [self.answer(path) for path in paths]
         return await self._session.grading.grade(self.problem, answers)
+
+
+async def _nothing() -> list[float]:
+    """The scores of a path without steps."""
+    return []
 
 
 async def _in_step(jobs: Sequence[Coroutine[Any, Any, T] | asyncio.Task[T]]) -> list[T]:

@@ -27,14 +27,22 @@ Share = Annotated[float, Gt(0), Le(1)]
 
 @dataclass(frozen=True)
 class Until:
-    """Where a step ends: at one of `text`, or after `n_tokens`, whichever comes first."""
+    """Where a step ends, whichever comes first.
+
+    Attributes
+    ----------
+    text : at the end of one of these.
+    n_tokens : after so many tokens.
+    pattern : at the end of the first match of a regular expression.
+    """
 
     text: tuple[str, ...] = ()
     n_tokens: int | None = None
+    pattern: str | None = None
 
 
-STEP = Until(text=("\n\n",))
-"""The field's usual step: a paragraph."""
+STEP = Until()
+"""The experiment's step, as its configuration has it: a paragraph if it says nothing."""
 
 
 @dataclass(frozen=True)

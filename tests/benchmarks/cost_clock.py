@@ -49,7 +49,8 @@ class Clock:
         from vllm import LLM
 
         from ttscale.engine import embedded
-        from ttscale.engine.vllm import VLLMConfig, engine_arguments
+        from ttscale.engine.vllm import VLLMConfig
+        from ttscale.engine.vllm_process import engine_arguments
 
         n_tokens = n_context + N_STEPS + 64
         gib = 1.1 * n_sequences * (n_tokens + 64) * 46_080 / 2**30

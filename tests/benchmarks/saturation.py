@@ -26,7 +26,8 @@ import yaml
 
 from tests.contract.playing import Silent
 from ttscale.benchmark.source import load as load_items
-from ttscale.engine.vllm import VLLMConfig, VLLMEngine, engine_arguments
+from ttscale.engine.vllm import VLLMConfig, VLLMEngine
+from ttscale.engine.vllm_process import engine_arguments
 from ttscale.record.journal import Journal
 from ttscale.record.ledger import Ledger
 from ttscale.run.config import Experiment, load
@@ -59,7 +60,7 @@ async def strategy_rate(
     experiment: Experiment, arm: Arm, engine: VLLMEngine, problems: list[Problem], folder: FilePath
 ) -> float:
     """Tokens per second of one strategy over all problems, grading included."""
-    await engine._engine.reset_prefix_cache()
+    await engine._process.llm.reset_prefix_cache()
     journal = Journal(folder / f"{time.monotonic_ns()}.sqlite")
     async with Judge(experiment.config, journal) as judge:
         session = Session(engine, journal, Ledger(), judge, seed=experiment.config.seed)

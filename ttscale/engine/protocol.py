@@ -1,4 +1,4 @@
-"""What an engine offers the context: token ids in, completions out.
+"""What engines offer the context: token ids in, completions or scores out.
 
 An engine samples *streams*: stream i has seed `seed + i`, as in vLLM, so the
 numbers do not depend on how streams were asked for together. Every stream has a future of its own:
@@ -11,7 +11,7 @@ import asyncio
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from ttscale.trace import Finish
 
@@ -21,9 +21,10 @@ class Sampling:
     """Parameters of one sampling call; part of its key.
 
     `max_tokens` counts generated tokens of this call. `stop` strings end a response (finish
-    `stop`), `step` strings and `step_tokens` end a step (finish `step`); the token that completes a
-    step string stays in the span, so that the ids are exactly those the model produced. `attention`
-    names the attention policy, `dense` for the model's own.
+    `stop`), `step` strings, `step_tokens` and `step_pattern` (a regular expression) end a step
+    (finish `step`); the token that completes a step string or pattern stays in the span, so that
+    the ids are exactly those the model produced. `attention` names the attention policy, `dense`
+    for the model's own.
     """
 
     temperature: float = 1.0
@@ -38,6 +39,7 @@ class Sampling:
     stop: tuple[str, ...] = ()
     step: tuple[str, ...] = ()
     step_tokens: int | None = None
+    step_pattern: str | None = None
     ignore_eos: bool = False
     attention: str = "dense"
 
@@ -61,6 +63,47 @@ class Completion:
     text: str
     finish: Finish
     logprobs: array[float] = field(default_factory=lambda: array("f"))
+    n_cached_tokens: int = 0
+    started: float = 0.0
+    seconds: float = 0.0
+
+
+class Solution(NamedTuple):
+    """A solution, perhaps partial, as a reward model is shown it.
+
+    Attributes
+    ----------
+    question : without template or examples.
+    steps : the texts of its steps.
+    token_ids : the policy's own ids, its prompt included.
+    ends : index in `token_ids` of each step's last token.
+    """
+
+    question: str
+    steps: tuple[str, ...]
+    token_ids: array[int]
+    ends: tuple[int, ...]
+
+
+class Layout(NamedTuple):
+    """A sequence to score, and where its scores are read: one position or one for each step."""
+
+    token_ids: array[int]
+    positions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What a reward model gave for one sequence.
+
+    Attributes
+    ----------
+    values : one score for each position asked for, in their order; float32.
+    n_cached_tokens : tokens of the sequence the engine reported as read from its prefix cache.
+    started, seconds : as in `Completion`.
+    """
+
+    values: array[float]
     n_cached_tokens: int = 0
     started: float = 0.0
     seconds: float = 0.0
@@ -137,3 +180,48 @@ class Engine(Protocol):
 
     def load(self) -> Load:
         """How many streams run and wait."""
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """A reward model, used from one event loop between `start` and `close`.
+
+    It is causal: the score at a position depends on the tokens up to it alone.
+    """
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies what determines a score besides the sequence."""
+
+    @property
+    def model(self) -> str:
+        """The model's name, for the ledger."""
+
+    @property
+    def max_context(self) -> int:
+        """Longest sequence, in tokens."""
+
+    async def start(self) -> None:
+        """Load the model. Raises InputError for what the user can mend."""
+
+    async def close(self) -> None:
+        """End all requests and free the model; may be called twice."""
+
+    @property
+    def policy_tokens(self) -> bool:
+        """Whether it reads the policy's own token ids, and needs to know where steps end there."""
+
+    def agrees_with(self, policy: Engine) -> bool:
+        """Whether it can score what `policy` writes: with its token ids, if it reads those."""
+
+    def provenance(self) -> dict[str, object]:
+        """Versions and settings that affect results."""
+
+    def lay_out(self, solution: Solution) -> Layout:
+        """The sequence to score for a solution, in the model's own format."""
+
+    def score(self, token_ids: array[int], positions: Sequence[int]) -> asyncio.Future[Scores]:
+        """Score the prefixes that end at `positions` (ascending) of one sequence.
+
+        Raises ContextTooLong. The future fails with EngineDied when the engine is gone.
+        """

@@ -25,6 +25,16 @@ def register() -> None:
         _leave_interrupts_to_owner()
         _end_with_owner()
     _keep_generators_of_partial_prefills()
+    _register_reward_models()
+
+
+def _register_reward_models() -> None:
+    """Architectures of reward models that vLLM does not have; loaded when one is asked for."""
+    from vllm import ModelRegistry
+
+    name = "Qwen2ForPrmModel"
+    if name not in ModelRegistry.get_supported_archs():
+        ModelRegistry.register_model(name, f"ttscale.engine.reward.skywork:{name}")
 
 
 def _leave_interrupts_to_owner() -> None:

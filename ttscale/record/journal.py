@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from ttscale.engine.protocol import Completion
+from ttscale.engine.protocol import Completion, Scores
 from ttscale.errors import InputError, TTScaleError
 from ttscale.trace import TOKEN, Finish
 
@@ -41,6 +41,13 @@ class Stored(NamedTuple):
     """A finished stream, and who paid for it: the first arm and problem that asked."""
 
     completion: Completion
+    payer: str
+
+
+class StoredScore(NamedTuple):
+    """A reward model's score of one prefix, and who paid for it."""
+
+    scores: Scores
     payer: str
 
 
@@ -123,6 +130,27 @@ class Journal:
             completion.text,
         )
         self._calls[base, stream] = (payer, _encode(payload))
+
+    def read_score(self, key: bytes) -> StoredScore | None:
+        """The score of a prefix, if it is known."""
+        if (stored := self.read(key, 0, 1).get(0)) is None:
+            return None
+        kept = stored.completion
+        scores = Scores(kept.logprobs, kept.n_cached_tokens, kept.started, kept.seconds)
+        return StoredScore(scores, stored.payer)
+
+    def write_score(self, key: bytes, payer: str, scores: Scores) -> None:
+        """Note the score of a prefix: in the file, a stream without tokens."""
+        kept = Completion(
+            array(TOKEN),
+            "",
+            "stop",
+            scores.values,
+            scores.n_cached_tokens,
+            scores.started,
+            scores.seconds,
+        )
+        self.write(key, 0, payer, kept)
 
     def read_fact(self, key: bytes) -> bytes | None:
         """A small fact noted before, such as a grade."""

@@ -15,13 +15,16 @@ from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ttscale.benchmark.config import BenchmarkConfig
-from ttscale.engine.protocol import Engine, Sampling
+from ttscale.context import PARAGRAPH
+from ttscale.engine.protocol import Engine, Sampling, Scorer
+from ttscale.engine.reward import RewardConfig
 from ttscale.engine.simulated import SimulatedConfig
 from ttscale.engine.vllm import VLLMConfig
 from ttscale.errors import InputError, closest
+from ttscale.strategy import Until
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -59,6 +62,34 @@ class BudgetConfig(_Frozen):
     generated_tokens: int | None = Field(default=None, ge=1)
 
 
+class StepConfig(_Frozen):
+    """Where a step ends: at one of `text`, after `tokens`, or at a match of `pattern`."""
+
+    text: tuple[str, ...] = ()
+    tokens: int | None = Field(default=None, ge=1)
+    pattern: str | None = None
+
+    @field_validator("text", mode="before")
+    @classmethod
+    def _listed(cls, text: Any) -> Any:
+        return (text,) if isinstance(text, str) else text
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, pattern: str | None) -> str | None:
+        try:
+            re.compile(pattern or "")
+        except re.error as error:
+            raise ValueError(f"the regular expression does not compile: {error}") from error
+        return pattern
+
+    def until(self) -> Until:
+        """As the step protocol has it: a paragraph if nothing is set."""
+        if not self.text and self.tokens is None and self.pattern is None:
+            return PARAGRAPH
+        return Until(self.text, self.tokens, self.pattern)
+
+
 class RunConfig(_Frozen):
     """How the work is done; nothing here changes a result."""
 
@@ -68,13 +99,18 @@ class RunConfig(_Frozen):
 
 
 class ExperimentConfig(_Frozen):
-    """A model, a benchmark, and the strategies to run on it."""
+    """A model, a benchmark, and the strategies to run on it.
+
+    `models` are further ones, such as reward models, by the names that verifiers call them.
+    """
 
     name: str = Field(pattern=r"^[\w][\w.-]*$")
     seed: int = Field(default=0, ge=0)
     model: VLLMConfig | SimulatedConfig = Field(discriminator="engine")
+    models: dict[str, RewardConfig] = Field(default_factory=dict)
     benchmark: BenchmarkConfig
     sampling: SamplingConfig = SamplingConfig()
+    step: StepConfig = StepConfig()
     strategies: tuple[dict[str, Any], ...] = Field(min_length=1)
     budget: BudgetConfig = BudgetConfig()
     run: RunConfig = RunConfig()
@@ -106,6 +142,7 @@ def load(path: FilePath, overrides: Sequence[str] = ()) -> Experiment:
     given.setdefault("name", path.stem)
     where = str(path)
     given["model"] = _model(given.get("model", {}), where)
+    given["models"] = _models(given.get("models") or {}, where)
     given["strategies"] = _strategies(given.get("strategies"), where)
     config = _validate(given, where)
     return Experiment(config, path.resolve().parent, where, digest(config))
@@ -147,6 +184,13 @@ def make_engine(config: VLLMConfig | SimulatedConfig, log: FilePath | None = Non
     return SimulatedEngine(config)
 
 
+def make_scorer(config: RewardConfig, log: FilePath | None = None) -> Scorer:
+    """The reward model a section of `models` describes, not yet started."""
+    from ttscale.engine.reward import RewardEngine
+
+    return RewardEngine(config, log)
+
+
 def model_names() -> list[str]:
     """The models that come with a configuration."""
     folder = files("ttscale") / "configs" / "models"
@@ -171,6 +215,24 @@ def _model(given: Any, where: str) -> Any:
         got=given,
         hint="embedded, a folder, a Hugging Face id, or {model: …, dtype: …}",
     )
+
+
+def _models(given: Any, where: str) -> Any:
+    """Further models, each from a name, a folder, a hub id, or a mapping."""
+    if not isinstance(given, Mapping):
+        raise InputError(
+            "models is a mapping of names to models",
+            where=f"{where}: models",
+            got=given,
+            hint="models: {prm: embedded_prm}",
+        )
+    found = {}
+    for name, entry in given.items():
+        section = dict(_model(entry, where))
+        if not (isinstance(entry, Mapping) and "engine" in entry) and "format" not in section:
+            section["engine"] = "reward"
+        found[str(name)] = section
+    return found
 
 
 def _strategies(given: Any, where: str) -> list[dict[str, Any]]:

@@ -81,6 +81,8 @@ async def make_run_pool(work: Work, judge: Judge) -> Pool:
         "simulated": work.simulated,
         "model": work.experiment.config.model.model,
         "benchmark": work.experiment.config.benchmark.name,
+        "oracles": sorted({arm.verifier_name or "" for arm in work.arms if arm.oracle}),
+        "searches": sorted({row["sample_set"] for row in rows} & {arm.label for arm in work.arms}),
     }
     return make_pool(rows, metadata)
 

@@ -14,13 +14,13 @@ from typing import Any
 
 from ttscale.benchmark.item import Item
 from ttscale.context import Context, OutOfBudget
-from ttscale.engine.protocol import Engine, EngineDied, Sampling
+from ttscale.engine.protocol import Engine, EngineDied, Sampling, Scorer
 from ttscale.errors import InputError, Interrupted, TTScaleError, shorten
 from ttscale.record.files import write_json
 from ttscale.record.journal import NAME, Journal
 from ttscale.record.ledger import Ledger
 from ttscale.run import folder as folders
-from ttscale.run.config import Experiment, make_engine
+from ttscale.run.config import Experiment, make_engine, make_scorer
 from ttscale.run.display import Display
 from ttscale.run.judging import Judge
 from ttscale.run.outputs import read_summary, write_outputs
@@ -64,16 +64,25 @@ async def _run(
             display.say(f"resuming {folders.show(folder)}: {n_calls:,} samples are in its journal")
         engine = make_engine(config.model, folder / "engine.log")
         stack.push_async_callback(engine.close)
+        scorers = {}
+        for name, model in config.models.items():
+            scorers[name] = make_scorer(model, folder / f"engine-{name}.log")
+            stack.push_async_callback(scorers[name].close)
         judge = await stack.enter_async_context(Judge(config, journal))
         display.say(f"loading {engine.model} …")
         await engine.start()
+        for name, scorer in scorers.items():
+            display.say(f"loading {scorer.model} as {name} …")
+            await scorer.start()
+            _check_tokens(name, scorer, engine)
         _borrow(journal, folder, engine, display, fresh=fresh)
         problems = prepare(experiment, engine, items, chosen, display)
-        session = Session(engine, journal, Ledger(), judge, seed=config.seed)
+        session = Session(engine, journal, Ledger(), judge, seed=config.seed, scorers=scorers)
         provenance = {
             **_provenance(experiment),
             "fingerprint": engine.fingerprint,
             **engine.provenance(),
+            "models": {name: scorer.provenance() for name, scorer in scorers.items()},
         }
         write_json(provenance, folder / "provenance.json")
         work = Work(experiment, chosen, problems, provenance, session.ledger, engine.simulated)
@@ -86,12 +95,24 @@ async def _run(
             journal.commit()
             work.seconds = time.monotonic() - started
             work.n_fresh_tokens = session.n_fresh_tokens
+            work.step_ends = dict(session.step_ends)
             if work.outcomes:
                 await write_outputs(work, judge, folder)
     if work.n_failed == len(work.outcomes):
         first = next(iter(work.outcomes.values()))
         raise TTScaleError(f"every problem failed; the first with: {first.error}")
     return folder
+
+
+def _check_tokens(name: str, scorer: Scorer, engine: Engine) -> None:
+    """A reward model that reads the policy's token ids has its tokenizer."""
+    if not scorer.agrees_with(engine):
+        raise InputError(
+            "this reward model reads the policy's token ids and has another tokenizer",
+            where=f"models.{name}",
+            got=f"{scorer.model}, and the policy is {engine.model}",
+            hint="give the reward model's own `format:` with layout chat, dialogue, text or pieces",
+        )
 
 
 def _borrow(
@@ -221,6 +242,7 @@ async def attempt(session: Session, experiment: Experiment, arm: Arm, problem: P
         arm.sampling,
         arm.verifier,
         experiment.config.budget.generated_tokens,
+        experiment.config.step.until(),
     )
     status: Status = "answered"
     try:

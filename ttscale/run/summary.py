@@ -39,7 +39,20 @@ def summarise(work: Work, pool: Pool, before: Mapping[str, Any] | None = None) -
         "samples": [sample_set(pool.select(name), name, rng) for name in pool.sample_sets],
         "strategies": [_strategy(work, arm.label, rng) for arm in work.arms],
         "tokens": tokens(work),
+        "warnings": _warnings(work),
     }
+
+
+def _warnings(work: Work) -> list[str]:
+    """What the numbers alone would hide."""
+    ends = work.step_ends
+    if ends and not ends.get("step"):
+        step = work.experiment.config.step.model_dump(exclude_defaults=True) or "a paragraph"
+        return [
+            f"no step ended as configured ({step}): {sum(ends.values()):,} samples went on to the "
+            "end of the response or to the token limit, and a search had nothing to choose between"
+        ]
+    return []
 
 
 def tokens(work: Work) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class Arm(NamedTuple):
     ----------
     label : unique in the run; the name in tables and in the ledger.
     strategy, verifier : the plug-ins.
-    verifier_name : for the pool's column; None without one.
+    verifier_name : with what was set, for the pool's column: `prm(aggregate=min)`; None without.
     sampling : the experiment's parameters with this entry's changes.
     """
 
@@ -106,6 +106,7 @@ def _arm(entry: Mapping[str, Any], where: str, experiment: Experiment) -> Arm:
         verifier = registry.build(
             "verifiers", verifier_name, spec, where=f"{where}.verifier", folder=folder
         )
+        verifier_name = _short(entry["verifier"])
     elif strategy.needs_verifier:
         raise InputError(
             f"{name} needs a verifier",

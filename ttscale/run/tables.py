@@ -26,6 +26,7 @@ def render(summary: Mapping[str, Any]) -> RenderableType:
     parts += _tokens(summary)
     errors = [error for entry in summary["strategies"] for error in entry["errors"]]
     parts += [Text(f"failed: {error}") for error in dict.fromkeys(errors)]
+    parts += [Text(f"warning: {warning}") for warning in summary.get("warnings", ())]
     return Group(*parts)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 from ttscale.record.ledger import Ledger
 from ttscale.run.config import Experiment
 from ttscale.run.sweep import Arm
-from ttscale.trace import Path, Problem
+from ttscale.trace import Finish, Path, Problem
 
 Status = Literal["answered", "no answer", "out of budget", "failed"]
 
@@ -59,6 +59,7 @@ class Work:
     outcomes: dict[tuple[str, str], Outcome] = field(default_factory=dict)
     seconds: float = 0.0
     n_fresh_tokens: int = 0
+    step_ends: Mapping[Finish, int] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:

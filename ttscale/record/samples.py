@@ -1,0 +1,109 @@
+"""Sample sets: what estimators, laws and plans read from a run, a pool or a counts file.
+
+A pool may hold several sets of samples, each drawn from one distribution. Only rows of one set are
+comparable draws, so every study is of one set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import Any
+
+from ttscale.errors import InputError
+from ttscale.record.pool import Counts, Pool, read_counts, read_pool
+
+
+@dataclass(frozen=True)
+class SampleSet:
+    """The samples of one distribution over the problems of one benchmark.
+
+    Attributes
+    ----------
+    source : the path as it was given.
+    name : of the set within its pool; empty for a counts file and a pool without sets.
+    counts : samples and right ones of each problem.
+    pool : the rows; None for a counts file, which has none.
+    metadata : what the pool says about how it was made: `model`, `benchmark`, `simulated`, ….
+    independent : whether the samples of a problem are independent draws. The ends of a search are
+        not: no estimator at other budgets follows from them.
+    """
+
+    source: str
+    name: str
+    counts: Counts
+    pool: Pool | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    independent: bool = True
+
+    @property
+    def label(self) -> str:
+        """How tables name the set."""
+        return f"{self.source} [{self.name}]" if self.name else self.source
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the samples come from the simulated engine."""
+        return bool(self.metadata.get("simulated", False))
+
+    def is_oracle(self, verifier: str) -> bool:
+        """Whether a verifier's scores look at the reference answer, as far as the pool says."""
+        return verifier in self.metadata.get("oracles", ())
+
+
+def read_samples(path: FilePath) -> list[SampleSet]:
+    """The sample sets of a run folder, a pool (Parquet, JSONL) or a counts file (CSV).
+
+    Raises InputError for what is neither, for a row that stands twice, and for a pool that mixes
+    benchmarks.
+    """
+    if path.suffix == ".csv":
+        return [SampleSet(str(path), "", read_counts(path))]
+    pool = read_pool(path)
+    _refuse_mixture(pool, path)
+    _refuse_doubles(pool, path)
+    searches = set(pool.metadata.get("searches", ()))
+    sets = []
+    for name in pool.sample_sets:
+        part = pool.select(name)
+        sets.append(
+            SampleSet(str(path), name, part.counts(), part, pool.metadata, name not in searches)
+        )
+    return sets
+
+
+def _refuse_mixture(pool: Pool, path: FilePath) -> None:
+    """A pool with a column `benchmark` holds one of them."""
+    if "benchmark" not in pool.table.column_names:
+        return
+    names = sorted(map(str, pool.table["benchmark"].unique().to_pylist()))
+    if len(names) > 1:
+        raise InputError(
+            "this pool mixes benchmarks, and a law or a plan speaks about one",
+            where=str(path),
+            got=", ".join(names),
+            hint="write one pool for each value of the column benchmark",
+        )
+
+
+def _refuse_doubles(pool: Pool, path: FilePath) -> None:
+    """The same sample twice would count as two draws."""
+    if "sample_index" not in pool.table.column_names:
+        return
+    key = [
+        name for name in ("sample_set", "problem_id", "sample_index")
+        if name in pool.table.column_names
+    ]  # fmt: skip
+    counted = pool.table.group_by(key).aggregate([([], "count_all")])
+    n_doubled = pool.table.num_rows - counted.num_rows
+    if n_doubled:
+        import pyarrow.compute as pc
+
+        first = counted.filter(pc.greater(counted["count_all"], 1)).slice(0, 1).to_pylist()[0]
+        raise InputError(
+            f"{n_doubled} rows of this pool stand more than once",
+            where=str(path),
+            got=", ".join(f"{name} {first[name]}" for name in key),
+            hint="drop the doubles, or number the samples of each problem from 0",
+        )
