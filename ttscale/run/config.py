@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -21,7 +21,7 @@ from ttscale.benchmark.config import BenchmarkConfig
 from ttscale.context import PARAGRAPH
 from ttscale.engine.protocol import Engine, Sampling, Scorer
 from ttscale.engine.reward import RewardConfig
-from ttscale.engine.simulated import SimulatedConfig
+from ttscale.engine.simulated import SimulatedConfig, SimulatedRewardConfig
 from ttscale.engine.vllm import VLLMConfig
 from ttscale.errors import InputError, closest
 from ttscale.strategy import Until
@@ -98,6 +98,9 @@ class RunConfig(_Frozen):
     grade_seconds: float = Field(default=5.0, gt=0, description="time limit of one grading")
 
 
+ScorerConfig = Annotated[RewardConfig | SimulatedRewardConfig, Field(discriminator="engine")]
+
+
 class ExperimentConfig(_Frozen):
     """A model, a benchmark, and the strategies to run on it.
 
@@ -107,7 +110,7 @@ class ExperimentConfig(_Frozen):
     name: str = Field(pattern=r"^[\w][\w.-]*$")
     seed: int = Field(default=0, ge=0)
     model: VLLMConfig | SimulatedConfig = Field(discriminator="engine")
-    models: dict[str, RewardConfig] = Field(default_factory=dict)
+    models: dict[str, ScorerConfig] = Field(default_factory=dict)
     benchmark: BenchmarkConfig
     sampling: SamplingConfig = SamplingConfig()
     step: StepConfig = StepConfig()
@@ -184,11 +187,15 @@ def make_engine(config: VLLMConfig | SimulatedConfig, log: FilePath | None = Non
     return SimulatedEngine(config)
 
 
-def make_scorer(config: RewardConfig, log: FilePath | None = None) -> Scorer:
+def make_scorer(config: ScorerConfig, log: FilePath | None = None) -> Scorer:
     """The reward model a section of `models` describes, not yet started."""
-    from ttscale.engine.reward import RewardEngine
+    if isinstance(config, RewardConfig):
+        from ttscale.engine.reward import RewardEngine
 
-    return RewardEngine(config, log)
+        return RewardEngine(config, log)
+    from ttscale.engine.simulated import SimulatedScorer
+
+    return SimulatedScorer(config)
 
 
 def model_names() -> list[str]:
@@ -229,7 +236,8 @@ def _models(given: Any, where: str) -> Any:
     found = {}
     for name, entry in given.items():
         section = dict(_model(entry, where))
-        if not (isinstance(entry, Mapping) and "engine" in entry) and "format" not in section:
+        chosen = isinstance(entry, Mapping) and "engine" in entry
+        if section["engine"] == "vllm" and not chosen:
             section["engine"] = "reward"
         found[str(name)] = section
     return found
@@ -337,9 +345,13 @@ def _validate(given: dict[str, Any], where: str) -> ExperimentConfig:
         raise InputError(error.what, where=place, got=error.got, hint=error.hint) from error
 
 
+_ENGINES = {"vllm", "simulated", "reward", "simulated_reward"}
+"""Names that pydantic puts into an error's place for the member of a union."""
+
+
 def _complaint(problem: ErrorDetails, where: str) -> InputError:
     """A pydantic error as what, where, got, try."""
-    location = [str(part) for part in problem["loc"] if part not in {"vllm", "simulated"}]
+    location = [str(part) for part in problem["loc"] if part not in _ENGINES]
     key = ".".join(location)
     if problem["type"] == "extra_forbidden":
         valid = _valid_keys(location[:-1])

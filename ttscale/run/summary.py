@@ -69,8 +69,12 @@ def tokens(work: Work) -> dict[str, Any]:
 
 
 def sample_set(pool: Pool, name: str, rng: np.random.Generator) -> dict[str, Any]:
-    """Curves and counts of one sample set: unbiased, from the whole pool, at powers of two."""
+    """Curves and counts of one sample set: unbiased, from the whole pool, at powers of two.
+
+    The ends of a search are not independent draws, and have no curves.
+    """
     counts = pool.counts()
+    independent = name not in pool.metadata.get("searches", ())
     n = int(counts.n_samples.min()) if len(counts.n_samples) else 0
     ks = [1 << i for i in range(n.bit_length())] if n else []
     if n and ks[-1] != n:
@@ -82,10 +86,11 @@ def sample_set(pool: Pool, name: str, rng: np.random.Generator) -> dict[str, Any
     generated = pool.table["n_generated_tokens"].to_numpy()
     return {
         "name": name,
+        "independent": independent,
         "n_problems": len(counts.problem_ids),
         "n_samples_per_problem": [n, int(counts.n_samples.max(initial=0))],
-        "pass_at_k": _curve(ks, coverage, rng),
-        "majority_at_k": _curve(ks, votes, rng),
+        "pass_at_k": _curve(ks, coverage, rng) if independent else [],
+        "majority_at_k": _curve(ks, votes, rng) if independent else [],
         "n_samples": len(pool),
         "n_truncated": finish.count("length"),
         "n_cut": finish.count("abort"),

@@ -16,6 +16,7 @@ from ttscale.engine.simulated.problems import (
     question,
     simulated_items,
 )
+from ttscale.engine.simulated.reward import SimulatedRewardConfig, SimulatedScorer
 from ttscale.engine.simulated.solution import steps_right
 
 __all__ = [
@@ -26,6 +27,8 @@ __all__ = [
     "Lognormal",
     "SimulatedConfig",
     "SimulatedEngine",
+    "SimulatedRewardConfig",
+    "SimulatedScorer",
     "Success",
     "TimingConfig",
     "Totals",
