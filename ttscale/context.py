@@ -18,12 +18,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ttscale.engine.protocol import Sampling, Scorer, Solution
+from ttscale.engine.protocol import Engine, Sampling, Scorer, Solution
 from ttscale.errors import InputError
 from ttscale.prefixes import Prefixes
 from ttscale.record.journal import Stored
 from ttscale.record.ledger import Entry, Kind
-from ttscale.session import Session
+from ttscale.session import Call, Session
 from ttscale.steps import split
 from ttscale.strategy import STEP, Until, Verifier
 from ttscale.trace import TOKEN, Path, Problem
@@ -98,6 +98,7 @@ class Context:
         self._session = session
         self._payer = f"{arm}\x1f{problem.id}"
         self._answers: dict[Path, str | None] = {}
+        self._engines: dict[Path, Engine] = {}
         self._judged: defaultdict[str, Prefixes] = defaultdict(Prefixes)
         self._extended: set[Path] = set()
         entropy = f"{session.seed}\0{problem.id}".encode()
@@ -116,6 +117,26 @@ class Context:
     def tokens_left(self) -> int | None:
         """Generated tokens this branch may still spend; None for no limit."""
         return _branch.get().tokens_left
+
+    def prompt(self, text: str, *, chat: bool = True, model: str | None = None) -> Path:
+        """A prompt of one's own, to be continued like any path: a judge's, a summary's.
+
+        What it grows is billed like everything else, and is no sample of the problem's prompt.
+
+        Parameters
+        ----------
+        text : the user's turn, or with `chat` off the text to continue.
+        model : name in the experiment's `models`; the policy if left out.
+        """
+        engine = self._session.generator(model)
+        turns = [{"role": "user", "content": text}]
+        root = Path(engine.encode_chat(turns) if chat else engine.encode(text), text)
+        self._engines[root] = engine
+        return root
+
+    def _engine(self, path: Path) -> Engine:
+        """The engine that continues a path: its prompt's."""
+        return self._engines.get(path.root, self._session.engine)
 
     async def sample(
         self,
@@ -159,20 +180,21 @@ class Context:
         branch, session = _branch.get(), self._session
         calls, jobs = [], []
         for parent in parents:
+            engine = self._engine(parent)
             sampling = self._sampling(parent, until, changes)
-            prefix = parent.all_token_ids()
-            base = session.key(prefix, sampling, branch.label)
-            first = branch.taken.get(base, 0)
-            branch.taken[base] = first + n
-            if first == 0 and parent.depth == 0 and not branch.label and until is None:
+            call = session.call(engine, parent.all_token_ids(), sampling, branch.label)
+            first = branch.taken.get(call.base, 0)
+            branch.taken[call.base] = first + n
+            own_prompt = parent is self.problem.root
+            if first == 0 and own_prompt and not branch.label and until is None:
                 asked = changes.get("max_tokens", self.sampling.max_tokens)
-                self.plain[base] = replace(sampling, max_tokens=asked)
-            calls.append((parent, base, first, sampling))
-            jobs.append(session.sample(base, prefix, sampling, first, n, self._payer))
+                self.plain[call.base] = replace(sampling, max_tokens=asked)
+            calls.append((parent, call, first))
+            jobs.append(session.sample(call, first, n, self._payer))
         outcome = [await jobs[0]] if len(jobs) == 1 else await _in_step(jobs)
         return [
-            self._grow(parent, base, index, stored, sampling, branch)
-            for (parent, base, first, sampling), streams in zip(calls, outcome, strict=True)
+            self._grow(parent, call, index, stored, branch)
+            for (parent, call, first), streams in zip(calls, outcome, strict=True)
             for index, stored in enumerate(streams, start=first)
         ]
 
@@ -188,14 +210,14 @@ class Context:
         """The parameters of one call: the experiment's, the caller's changes, what room is left."""
         assert not parent.done, "a finished path cannot be continued"
         total = self.sampling.max_tokens - (parent.n_generated if parent.depth else 0)
-        room = self._session.engine.max_context - parent.n_tokens
+        context = self._engine(parent).max_context
+        room = context - parent.n_tokens
         limit = min(changes.get("max_tokens", total), total, room)
         if limit < 1:
             raise InputError(
                 "a path has no room left to continue",
                 where=f"problem {self.problem.id}",
-                got=f"{parent.n_tokens} tokens of {self._session.engine.max_context}, "
-                f"{total} of sampling.max_tokens left",
+                got=f"{parent.n_tokens} tokens of {context}, {total} of sampling.max_tokens left",
                 hint="raise sampling.max_tokens or the model's max_context",
             )
         if until is None and not changes and limit == self.sampling.max_tokens:
@@ -213,10 +235,9 @@ class Context:
     def _grow(
         self,
         parent: Path,
-        base: bytes,
+        call: Call,
         index: int,
         stored: Stored,
-        sampling: Sampling,
         branch: _Branch,
     ) -> Path:
         """The child a stream makes, billed."""
@@ -225,16 +246,18 @@ class Context:
         self.n_generated_tokens += n_generated
         if branch.tokens_left is not None:
             branch.tokens_left -= n_generated
-        self._session.note_finish(sampling, completion.finish)
+        self._session.note_finish(call.sampling, completion.finish)
         child = Path(
             completion.token_ids,
             completion.text,
             parent,
             completion.finish,
             completion.logprobs,
-            (base, index),
+            (call.base, index),
             parent.n_tokens,
             parent.depth + 1,
+            completion.confidences,
+            completion.watched,
         )
         # The first continuation computes the prompt, or the one token that its parent's last step
         # sampled but never fed back; its siblings share all of it.
@@ -246,19 +269,20 @@ class Context:
             Entry(
                 self.arm,
                 self.problem.id,
-                self._session.engine.model,
+                call.engine.model,
                 branch.kind,
                 parent.n_tokens,
                 shared,
                 completion.n_cached_tokens,
                 n_generated,
-                sampling.attention,
+                call.sampling.attention,
                 completion.started,
                 completion.seconds,
                 stored.payer != self._payer,
             )
         )
-        if child.done and branch.kind == "generate":
+        own = parent.root is self.problem.root
+        if child.done and own and branch.kind == "generate":
             self.finished.append(child)
         return child
 
@@ -280,19 +304,23 @@ class Context:
         branch = _branch.get()
         label = f"{branch.label}/race{branch.n_forks}:{n}:{finish}"
         branch.n_forks += 1
-        calls: list[tuple[bytes, array[int], Sampling]] = []
-        for place, parent in enumerate(parents):
-            call = self._sampling(parent, until, sampling)
-            prefix = parent.all_token_ids()
-            calls.append((self._session.key(prefix, call, f"{label}:{place}"), prefix, call))
+        calls = [
+            self._session.call(
+                self._engine(parent),
+                parent.all_token_ids(),
+                self._sampling(parent, until, sampling),
+                f"{label}:{place}",
+            )
+            for place, parent in enumerate(parents)
+        ]
         if branch.tokens_left is not None:
-            worst = n * sum(call.max_tokens for _, _, call in calls)
+            worst = n * sum(call.sampling.max_tokens for call in calls)
             if worst > branch.tokens_left:
                 raise OutOfBudget(f"{branch.tokens_left} tokens are left, a race may take {worst}")
         outcome = await self._session.race(calls, n, finish, self._payer)
         return [
-            self._grow(parent, base, index, stored, call, branch)
-            for parent, (base, _, call), streams in zip(parents, calls, outcome, strict=True)
+            self._grow(parent, call, index, stored, branch)
+            for parent, call, streams in zip(parents, calls, outcome, strict=True)
             for index, stored in enumerate(streams)
         ]
 

@@ -33,6 +33,9 @@ class Path:
     finish : why the span ended; None for a prompt.
     logprobs : log-probability of each own token under the raw model, float32; empty if the engine
         was not asked for them.
+    confidences : of each own token over the likeliest ones at its place, float32; empty unless
+        `sampling.top_logprobs` asks for them.
+    watched : log-probability of each token of `sampling.watch` as the first own token, float32.
     stream : (call key, stream index): which sample of the journal this is; None for a prompt.
     n_prefix : number of tokens in all ancestors.
     depth : number of spans after the prompt.
@@ -46,6 +49,8 @@ class Path:
     stream: tuple[bytes, int] | None = None
     n_prefix: int = 0
     depth: int = 0
+    confidences: array[float] = field(default_factory=lambda: _NO_LOGPROBS)
+    watched: array[float] = field(default_factory=lambda: _NO_LOGPROBS)
 
     def __repr__(self) -> str:
         shown = self.response if self.depth else self.text

@@ -120,7 +120,7 @@ async def measure(folder: FilePath) -> dict[str, Any]:
     problems = prepare(experiment, engine, items, chosen, Silent())
     sampling = chosen[0].sampling
     keys = Session(engine, Journal(folder / "keys.sqlite"), Ledger(), None)  # type: ignore[arg-type]
-    seeds = [base_seed(keys.key(p.root.token_ids, sampling, "")) for p in problems]
+    seeds = [base_seed(keys.call(engine, p.root.token_ids, sampling, "").base) for p in problems]
     rates: dict[str, list[float]] = {"bare": [], **{arm.label: [] for arm in chosen}}
     bare_rate(llm, problems[:8], seeds[:8], sampling)  # both engines warm
     await strategy_rate_warm(experiment, chosen[0], engine, problems[:8], folder)

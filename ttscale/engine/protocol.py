@@ -24,7 +24,8 @@ class Sampling:
     `stop`), `step` strings, `step_tokens` and `step_pattern` (a regular expression) end a step
     (finish `step`); the token that completes a step string or pattern stays in the span, so that
     the ids are exactly those the model produced. `attention` names the attention policy, `dense`
-    for the model's own.
+    for the model's own. `top_logprobs` asks for each token's confidence over so many likeliest
+    tokens, `watch` for the log-probabilities of these tokens as the first one generated.
     """
 
     temperature: float = 1.0
@@ -42,6 +43,8 @@ class Sampling:
     step_pattern: str | None = None
     ignore_eos: bool = False
     attention: str = "dense"
+    top_logprobs: int = 0
+    watch: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,9 @@ class Completion:
     text : their text; a `stop` string is not part of it.
     finish : why it ended.
     logprobs : raw log-probability of each token, float32; empty where the engine has none.
+    confidences : of each token, minus the mean log-probability of the `top_logprobs` likeliest
+        ones at its place (Fu et al., 2025, 2508.15260, eq. 2); empty unless asked for.
+    watched : raw log-probability of each token of `watch` at the first place; empty likewise.
     n_cached_tokens : prompt tokens the engine reported as read from its prefix cache.
     started, seconds : when the request was handed over (seconds since the epoch) and how long it
         took, waiting included.
@@ -66,6 +72,8 @@ class Completion:
     n_cached_tokens: int = 0
     started: float = 0.0
     seconds: float = 0.0
+    confidences: array[float] = field(default_factory=lambda: array("f"))
+    watched: array[float] = field(default_factory=lambda: array("f"))
 
 
 class Solution(NamedTuple):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import bisect
+import math
 import re
 import time
 from array import array
@@ -15,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path as FilePath
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from ttscale.engine.protocol import (
     Completion,
@@ -143,8 +144,9 @@ class VLLMEngine:
             include_stop_str_in_output=bool(sampling.step),
             ignore_eos=sampling.ignore_eos,
             seed=seed,
-            logprobs=0,
-            flat_logprobs=True,
+            logprobs=None if sampling.watch else sampling.top_logprobs,
+            flat_logprobs=not sampling.watch,
+            logprob_token_ids=list(sampling.watch) or None,
             output_kind=self._kinds.CUMULATIVE if sampling.step_pattern else self._kinds.FINAL_ONLY,
         )
 
@@ -195,6 +197,7 @@ class VLLMEngine:
             token_ids=ids[:n],
             text=self.decode(ids[:n]),
             logprobs=completion.logprobs[:n],
+            confidences=completion.confidences[:n],
             finish="step",
         )
 
@@ -225,16 +228,19 @@ def _completion(output: Any, sampling: Sampling, started: float, seconds: float)
     sample = output.outputs[0]
     token_ids: array[int] = array(TOKEN, sample.token_ids)
     text = sample.text
+    logprobs, confidences, watched = _logprobs(sample.logprobs, sampling)
     if sampling.step and sample.stop_reason in sampling.stop:
         text = text.removesuffix(sample.stop_reason)  # kept only for the sake of step strings
     return Completion(
         token_ids,
         text,
         _finish(sample.finish_reason, sample.stop_reason, len(token_ids), sampling),
-        _logprobs(sample.logprobs),
+        logprobs,
         output.num_cached_tokens or 0,
         started,
         seconds,
+        confidences,
+        watched,
     )
 
 
@@ -253,8 +259,26 @@ def _finish(
     return "stop"
 
 
-def _logprobs(flat: Any) -> array[float]:
-    """Each sampled token's own log-probability, the first entry of its position."""
-    if flat is None:
-        return array("f")
-    return array("f", [flat.logprobs[start] for start in flat.start_indices])
+class _Logprobs(NamedTuple):
+    own: array[float]
+    confidences: array[float]
+    watched: array[float]
+
+
+def _logprobs(given: Any, sampling: Sampling) -> _Logprobs:
+    """What was asked for of the log-probabilities.
+
+    vLLM's flat form has, for each place, the sampled token's entry and then the likeliest ones'.
+    """
+    own, confidences, watched = array("f"), array("f"), array("f")
+    if given is None:
+        return _Logprobs(own, confidences, watched)
+    if sampling.watch:
+        watched.extend(given[0][token].logprob for token in sampling.watch)
+        return _Logprobs(own, confidences, watched)
+    k = sampling.top_logprobs
+    for start in given.start_indices:
+        own.append(given.logprobs[start])
+        if k:
+            confidences.append(-math.fsum(given.logprobs[start + 1 : start + 1 + k]) / k)
+    return _Logprobs(own, confidences, watched)

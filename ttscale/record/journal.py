@@ -61,6 +61,8 @@ class _Payload(msgspec.Struct, array_like=True, frozen=True):
     token_ids: bytes
     logprobs: bytes
     text: str
+    confidences: bytes = b""
+    watched: bytes = b""
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -128,6 +130,8 @@ class Journal:
             completion.token_ids.tobytes(),
             completion.logprobs.tobytes(),
             completion.text,
+            completion.confidences.tobytes(),
+            completion.watched.tobytes(),
         )
         self._calls[base, stream] = (payer, _encode(payload))
 
@@ -206,6 +210,8 @@ def _completion(payload: bytes) -> Completion:
     record = _decode(payload)
     token_ids: array[int] = array(TOKEN, record.token_ids)
     logprobs: array[float] = array("f", record.logprobs)
+    confidences: array[float] = array("f", record.confidences)
+    watched: array[float] = array("f", record.watched)
     return Completion(
         token_ids,
         record.text,
@@ -214,6 +220,8 @@ def _completion(payload: bytes) -> Completion:
         record.n_cached_tokens,
         record.started,
         record.seconds,
+        confidences,
+        watched,
     )
 
 

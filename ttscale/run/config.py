@@ -48,6 +48,9 @@ class SamplingConfig(_Frozen):
     min_tokens: int = Field(default=0, ge=0)
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
+    top_logprobs: int = Field(
+        default=0, ge=0, le=20, description="likeliest tokens that a token's confidence is over"
+    )
 
     def sampling(self, stop: Sequence[str] = ()) -> Sampling:
         """As the engine protocol has it, with the prompt's stop strings added."""
@@ -98,19 +101,24 @@ class RunConfig(_Frozen):
     grade_seconds: float = Field(default=5.0, gt=0, description="time limit of one grading")
 
 
-ScorerConfig = Annotated[RewardConfig | SimulatedRewardConfig, Field(discriminator="engine")]
+GeneratorConfig = Annotated[VLLMConfig | SimulatedConfig, Field(discriminator="engine")]
+OtherConfig = Annotated[
+    VLLMConfig | SimulatedConfig | RewardConfig | SimulatedRewardConfig,
+    Field(discriminator="engine"),
+]
 
 
 class ExperimentConfig(_Frozen):
     """A model, a benchmark, and the strategies to run on it.
 
-    `models` are further ones, such as reward models, by the names that verifiers call them.
+    `models` are further ones by the names that plug-ins call them: reward models, and models that
+    generate, such as a judge.
     """
 
     name: str = Field(pattern=r"^[\w][\w.-]*$")
     seed: int = Field(default=0, ge=0)
-    model: VLLMConfig | SimulatedConfig = Field(discriminator="engine")
-    models: dict[str, ScorerConfig] = Field(default_factory=dict)
+    model: GeneratorConfig
+    models: dict[str, OtherConfig] = Field(default_factory=dict)
     benchmark: BenchmarkConfig
     sampling: SamplingConfig = SamplingConfig()
     step: StepConfig = StepConfig()
@@ -187,7 +195,9 @@ def make_engine(config: VLLMConfig | SimulatedConfig, log: FilePath | None = Non
     return SimulatedEngine(config)
 
 
-def make_scorer(config: ScorerConfig, log: FilePath | None = None) -> Scorer:
+def make_scorer(
+    config: RewardConfig | SimulatedRewardConfig, log: FilePath | None = None
+) -> Scorer:
     """The reward model a section of `models` describes, not yet started."""
     if isinstance(config, RewardConfig):
         from ttscale.engine.reward import RewardEngine

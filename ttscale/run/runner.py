@@ -15,6 +15,8 @@ from typing import Any
 from ttscale.benchmark.item import Item
 from ttscale.context import Context, OutOfBudget
 from ttscale.engine.protocol import Engine, EngineDied, Sampling, Scorer
+from ttscale.engine.simulated import SimulatedConfig
+from ttscale.engine.vllm import VLLMConfig
 from ttscale.errors import InputError, Interrupted, TTScaleError, shorten
 from ttscale.record.files import write_json
 from ttscale.record.journal import NAME, Journal
@@ -64,25 +66,35 @@ async def _run(
             display.say(f"resuming {folders.show(folder)}: {n_calls:,} samples are in its journal")
         engine = make_engine(config.model, folder / "engine.log")
         stack.push_async_callback(engine.close)
-        scorers = {}
+        engines: dict[str, Engine] = {}
+        scorers: dict[str, Scorer] = {}
         for name, model in config.models.items():
-            scorers[name] = make_scorer(model, folder / f"engine-{name}.log")
-            stack.push_async_callback(scorers[name].close)
+            log = folder / f"engine-{name}.log"
+            if isinstance(model, VLLMConfig | SimulatedConfig):
+                engines[name] = make_engine(model, log)
+                stack.push_async_callback(engines[name].close)
+            else:
+                scorers[name] = make_scorer(model, log)
+                stack.push_async_callback(scorers[name].close)
         judge = await stack.enter_async_context(Judge(config, journal))
         display.say(f"loading {engine.model} …")
         await engine.start()
+        others: dict[str, Engine | Scorer] = {**engines, **scorers}
+        for name, other in others.items():
+            display.say(f"loading {other.model} as {name} …")
+            await other.start()
         for name, scorer in scorers.items():
-            display.say(f"loading {scorer.model} as {name} …")
-            await scorer.start()
             _check_tokens(name, scorer, engine)
         _borrow(journal, folder, engine, display, fresh=fresh)
         problems = prepare(experiment, engine, items, chosen, display)
-        session = Session(engine, journal, Ledger(), judge, seed=config.seed, scorers=scorers)
+        session = Session(
+            engine, journal, Ledger(), judge, seed=config.seed, engines=engines, scorers=scorers
+        )
         provenance = {
             **_provenance(experiment),
             "fingerprint": engine.fingerprint,
             **engine.provenance(),
-            "models": {name: scorer.provenance() for name, scorer in scorers.items()},
+            "models": {name: other.provenance() for name, other in others.items()},
         }
         write_json(provenance, folder / "provenance.json")
         work = Work(experiment, chosen, problems, provenance, session.ledger, engine.simulated)
