@@ -53,6 +53,10 @@ class ScriptedEngine:
         """One token a character."""
         return array(TOKEN, map(ord, text))
 
+    def encode_more(self, text: str) -> array[int]:
+        """One token a character."""
+        return self.encode(text)
+
     def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> array[int]:
         """The last message."""
         return self.encode(messages[-1]["content"])

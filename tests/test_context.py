@@ -278,3 +278,52 @@ def test_random_numbers_depend_on_seed_and_problem_alone(tmp_path: FilePath) -> 
     same = {with_context(tmp_path, draw, arm=arm) for arm in "ab"}
     assert len(same) == 1
     assert with_context(tmp_path, draw, seed=1) not in same
+
+
+def test_words_put_in_are_computed_and_not_generated(tmp_path: FilePath) -> None:
+    async def play(ctx: Context, session: Session) -> list[tuple[int, int, int]]:
+        (step,) = await ctx.sample(ctx.problem.root, until=Until(n_tokens=4))
+        longer = ctx.extend(step, " Wait")
+        assert longer.response == "the  Wait" and not longer.done
+        (done,) = await ctx.sample(longer)
+        assert done.response.startswith("the  Wait" + "the answer")
+        return [
+            (row["n_prompt_tokens"], row["n_shared_tokens"], row["n_generated_tokens"])
+            for row in session.ledger.table().to_pylist()
+        ]
+
+    # three tokens of prompt; four drawn, of which the last was never fed back; five put in
+    assert with_context(tmp_path, play) == [(3, 0, 4), (12, 6, 13)]
+
+
+def test_what_ended_a_path_is_taken_off_before_it_goes_on(tmp_path: FilePath) -> None:
+    async def play(ctx: Context, session: Session) -> None:
+        (path,) = await ctx.sample(ctx.problem.root)
+        ended = Path(
+            path.token_ids + session.engine.encode("</think>"),
+            path.text,
+            path.parent,
+            "stop",
+            stream=path.stream,
+            n_prefix=path.n_prefix,
+            depth=1,
+        )
+        again = ctx.cut(ended)
+        assert again.token_ids == path.token_ids and not again.done
+        assert ctx.extend(ended, " Wait").response == path.text + " Wait"
+
+    with_context(tmp_path, play)
+
+
+def test_a_path_is_cut_at_any_length(tmp_path: FilePath) -> None:
+    async def play(ctx: Context, session: Session) -> None:
+        (step,) = await ctx.sample(ctx.problem.root, until=Until(n_tokens=4))
+        (done,) = await ctx.sample(step)
+        for n in range(1, done.n_generated):
+            part = ctx.cut(done, n)
+            assert part.response == done.response[:n] and not part.done
+            assert part.n_generated == n and part.root is ctx.problem.root
+        assert ctx.cut(done, 4) is step
+        assert len(ctx.cut(done, 2).logprobs) == 2
+
+    with_context(tmp_path, play)

@@ -7,11 +7,12 @@ sampled is keyed, journaled, billed and held to the budget here, once for all of
 from __future__ import annotations
 
 import asyncio
+import bisect
 import contextvars
 import math
 from array import array
 from collections import defaultdict
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any, TypeVar
@@ -133,6 +134,53 @@ class Context:
         root = Path(engine.encode_chat(turns) if chat else engine.encode(text), text)
         self._engines[root] = engine
         return root
+
+    def extend(self, path: Path, text: str) -> Path:
+        """The path with words put into the model's mouth, unfinished, to be continued.
+
+        What ended a finished path, such as a closing tag, is taken off first. The words cost what
+        any prompt does: they are computed when the path is continued.
+        """
+        parent = self.cut(path) if path.done else path
+        ids = self._engine(path).encode_more(text)
+        return Path(ids, text, parent, "step", n_prefix=parent.n_tokens, depth=parent.depth + 1)
+
+    def cut(self, path: Path, n_generated: int | None = None) -> Path:
+        """The beginning of a path, unfinished: its first `n_generated` tokens after the prompt.
+
+        Without a number, all that its text shows, so without the tokens of what ended it.
+        """
+        node = path
+        if n_generated is None:
+            keep = _n_showing(node, self._engine(path).decode)
+        else:
+            while node.parent is not None and node.n_prefix - len(node.root.token_ids) >= (
+                n_generated
+            ):
+                node = node.parent
+            keep = n_generated - (node.n_prefix - len(node.root.token_ids))
+        if node.parent is None or (keep >= len(node.token_ids) and not node.done):
+            return node
+        ids = node.token_ids[:keep]
+        return replace(
+            node,
+            token_ids=ids,
+            text=self._engine(path).decode(ids),
+            finish="step",
+            logprobs=node.logprobs[:keep],
+            confidences=node.confidences[:keep],
+        )
+
+    def _n_computed(self, path: Path) -> int:
+        """How many of a path's tokens some sequence has computed before it is first continued.
+
+        All but the last of a sampled span, which was drawn and never fed back, and none of a prompt
+        or of words that were put in.
+        """
+        node = path
+        while node.stream is None and node.parent is not None:
+            node = node.parent
+        return 0 if node.parent is None else node.n_tokens - 1
 
     def _engine(self, path: Path) -> Engine:
         """The engine that continues a path: its prompt's."""
@@ -264,7 +312,7 @@ class Context:
         shared = parent.n_tokens
         if parent not in self._extended:
             self._extended.add(parent)
-            shared = parent.n_tokens - 1 if parent.depth else 0
+            shared = self._n_computed(parent)
         self._session.ledger.add(
             Entry(
                 self.arm,
@@ -457,6 +505,19 @@ class Context:
         """
         answers = [self.answer(path) for path in paths]
         return await self._session.grading.grade(self.problem, answers)
+
+
+def _n_showing(node: Path, decode: Callable[[Sequence[int]], str]) -> int:
+    """How many of a span's tokens show its text, and no more than that."""
+
+    def n_characters(n_tokens: int) -> int:
+        return len(decode(node.token_ids[:n_tokens]))
+
+    counts = range(len(node.token_ids) + 1)
+    keep = bisect.bisect_left(counts, len(node.text), key=n_characters)
+    if keep == len(counts):
+        return keep - 1
+    return keep - 1 if n_characters(keep) > len(node.text) else keep
 
 
 async def _nothing() -> list[float]:

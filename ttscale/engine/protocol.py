@@ -169,6 +169,9 @@ class Engine(Protocol):
     def encode(self, text: str) -> array[int]:
         """Token ids of plain text, with the tokens the model expects before it."""
 
+    def encode_more(self, text: str) -> array[int]:
+        """Token ids of text that goes on from other tokens: with nothing put before it."""
+
     def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> array[int]:
         """Token ids of a conversation by the model's chat template, ready for the reply."""
 

@@ -94,6 +94,10 @@ class VLLMEngine:
         """Token ids of plain text."""
         return self._process.encode(text)
 
+    def encode_more(self, text: str) -> array[int]:
+        """Token ids of text that goes on from other tokens."""
+        return self._process.encode(text, special=False)
+
     def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> array[int]:
         """Token ids of a conversation by the model's chat template."""
         return self._process.encode_chat(messages)

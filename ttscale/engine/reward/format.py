@@ -128,9 +128,7 @@ class RewardFormat(BaseModel):
         return Layout(ids, tuple(positions))
 
 
-def _pieces(
-    question: str, steps: Sequence[str], mark: str | None, tokenizer: Tokenizer
-) -> Layout:
+def _pieces(question: str, steps: Sequence[str], mark: str | None, tokenizer: Tokenizer) -> Layout:
     """Each step tokenised by itself and ended by the mark, a token of its own, if there is one."""
     end = tokenizer.encode(mark, special=False)[-1:] if mark is not None else array(TOKEN)
     ids = array(TOKEN, tokenizer.encode(question))

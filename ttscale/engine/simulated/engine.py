@@ -190,6 +190,10 @@ class SimulatedEngine:
         """Token ids of plain text: its characters."""
         return characters.encode(text)
 
+    def encode_more(self, text: str) -> array[int]:
+        """Token ids of text that goes on from other tokens."""
+        return characters.encode(text)
+
     def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> array[int]:
         """Token ids of a conversation, ready for the reply."""
         return characters.encode_chat(messages)
