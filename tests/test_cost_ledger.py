@@ -38,7 +38,7 @@ def ledger(n: int = 60, seed: int = 0) -> dict[str, Any]:
         "n_prompt_tokens": prompt,
         "n_shared_tokens": rng.integers(0, prompt + 1),
         "n_cached_tokens": rng.integers(0, prompt + 1),
-        "n_generated_tokens": rng.integers(0, 2000, n),
+        "n_generated_tokens": rng.integers(0, 2000, n) * (rng.random(n) < 0.8),
         "attention": rng.choice(["dense", "window:256", "block_topk:512"], n),
         "started": 1.7e9 + rng.random(n) * 10,
         "seconds": rng.random(n) * 4,
@@ -54,7 +54,7 @@ def test_a_ledger_costs_the_sum_of_its_entries(reuse: Any) -> None:
     for i in range(60):
         model = MODELS[rows["model"][i]]
         kept = int(rows[f"n_{reuse}_tokens"][i])
-        generates = rows["kind"][i] == "generate"
+        generates = rows["kind"][i] == "generate" or rows["n_generated_tokens"][i] > 0
         work = prefill_work(model, int(rows["n_prompt_tokens"][i]) - kept, kept, head=generates)
         if generates:
             work = work + decode_work(

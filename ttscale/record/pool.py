@@ -197,8 +197,31 @@ def read_pool(path: FilePath) -> Pool:
     table = table.set_column(table.column_names.index("problem_id"), "problem_id", problem_ids)
     if table.num_rows == 0:
         raise InputError("this pool has no rows", where=str(path))
+    table = _typed(table, path)
     raw = (table.schema.metadata or {}).get(METADATA)
     return Pool(table, json.loads(raw) if raw else {})
+
+
+def _typed(table: pa.Table, path: FilePath) -> pa.Table:
+    """The table with the columns that are computed with in their types, or InputError."""
+    import pyarrow as pa
+
+    kinds = {"correct": pa.bool_(), "answer_class": pa.int64()}
+    kinds |= {name: pa.float64() for name in table.column_names if name.startswith("score.")}
+    for name, kind in kinds.items():
+        if name not in table.column_names:
+            continue
+        column = table[name]
+        try:
+            cast = column.cast(pa.float64()).cast(kind) if name == "correct" else column.cast(kind)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise InputError(
+                f"{name} is not a column of {'true and false' if name == 'correct' else 'numbers'}",
+                where=str(path),
+                got=column.slice(0, 3).to_pylist(),
+            ) from error
+        table = table.set_column(table.column_names.index(name), name, cast)
+    return table
 
 
 def read_counts(path: FilePath) -> Counts:

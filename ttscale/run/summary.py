@@ -24,6 +24,7 @@ def summarise(work: Work, pool: Pool, before: Mapping[str, Any] | None = None) -
     seconds = work.seconds + (before["seconds"] if before else 0.0)
     n_tokens = work.n_fresh_tokens + (before["n_sampled_tokens"] if before else 0)
     rng = np.random.default_rng(work.experiment.config.seed)
+    flops = _flops(work)
     return {
         "name": work.experiment.config.name,
         "config_hash": work.experiment.hash,
@@ -37,7 +38,7 @@ def summarise(work: Work, pool: Pool, before: Mapping[str, Any] | None = None) -
         "n_sampled_tokens": n_tokens,
         "tokens_per_second": round(n_tokens / seconds, 1) if n_tokens and seconds else None,
         "samples": [sample_set(pool.select(name), name, rng) for name in pool.sample_sets],
-        "strategies": [_strategy(work, arm.label, rng) for arm in work.arms],
+        "strategies": [_strategy(work, arm.label, flops, rng) for arm in work.arms],
         "tokens": tokens(work),
         "warnings": _warnings(work),
     }
@@ -130,7 +131,29 @@ def _curve(ks: list[int], values: Matrix, rng: np.random.Generator) -> list[dict
     ]
 
 
-def _strategy(work: Work, label: str, rng: np.random.Generator) -> dict[str, Any]:
+def _flops(work: Work) -> dict[tuple[str, str], float]:
+    """Operations by arm and kind, prompts shared ideally; empty where a model's shape is unknown.
+
+    What other arms have paid for counts too: it is what the strategy would cost by itself.
+    """
+    from ttscale.cost import Architecture, architecture_names, ledger_flops
+
+    table = work.ledger.table()
+    models = set(table["model"].unique().to_pylist())
+    if not models or not models <= set(architecture_names()):
+        return {}
+    shapes = {name: Architecture.from_config(name) for name in models}
+    sums = (
+        table.append_column("flops", [ledger_flops(table, shapes)])
+        .group_by(["arm", "kind"])
+        .aggregate([("flops", "sum")])
+    )
+    return {(row["arm"], row["kind"]): row["flops_sum"] for row in sums.to_pylist()}
+
+
+def _strategy(
+    work: Work, label: str, flops: Mapping[tuple[str, str], float], rng: np.random.Generator
+) -> dict[str, Any]:
     """One arm: accuracy with its interval, tokens, and how its answers ended."""
     arm = next(arm for arm in work.arms if arm.label == label)
     outcomes = [o for (name, _), o in work.outcomes.items() if name == label]
@@ -153,5 +176,7 @@ def _strategy(work: Work, label: str, rng: np.random.Generator) -> dict[str, Any
     totals = work.ledger.totals(label).get("generate")
     n = len(outcomes) or 1
     entry["generated_tokens_per_problem"] = totals.n_generated_tokens / n if totals else 0.0
+    spent = {kind: total / n for (arm_label, kind), total in flops.items() if arm_label == label}
+    entry["flops_per_problem"] = spent or None
     entry["errors"] = sorted({o.error for o in outcomes if o.error})[:5]
     return entry

@@ -81,7 +81,9 @@ def _interval(point: Mapping[str, Any], name: str = "estimate") -> str:
 
 def _strategies(summary: Mapping[str, Any]) -> list[RenderableType]:
     table = _table()
-    for name in ("strategy", "accuracy", "tokens", "no answer", "ungradable", "ties"):
+    priced = any(entry.get("flops_per_problem") for entry in summary["strategies"])
+    flops = ("FLOPs",) if priced else ()
+    for name in ("strategy", "accuracy", "tokens", *flops, "no answer", "ungradable", "ties"):
         table.add_column(name, justify="left" if name == "strategy" else "right", no_wrap=True)
     some_failed = any(entry["n_failed"] for entry in summary["strategies"])
     some_ended = any(entry["n_out_of_budget"] for entry in summary["strategies"])
@@ -94,6 +96,7 @@ def _strategies(summary: Mapping[str, Any]) -> list[RenderableType]:
             entry["label"] + (" (oracle)" if entry["oracle"] else ""),
             _interval(entry, "accuracy"),
             f"{entry['generated_tokens_per_problem']:,.1f}",
+            *([_total_flops(entry)] if priced else []),
             f"{entry['n_no_answer']:,}",
             f"{entry['n_ungradable']:,}",
             f"{entry['n_tied']:,}",
@@ -103,7 +106,17 @@ def _strategies(summary: Mapping[str, Any]) -> list[RenderableType]:
         if some_ended:
             row.append(f"{entry['n_out_of_budget']:,}")
         table.add_row(*row)
-    return _titled("Strategies", table, "Tokens: generated, for each problem.")
+    note = "Tokens: generated, for each problem."
+    if priced:
+        note = "For each problem: tokens generated, and FLOPs of generation and scoring together."
+    return _titled("Strategies", table, note)
+
+
+def _total_flops(entry: Mapping[str, Any]) -> str:
+    from ttscale.cost.units import format_quantity
+
+    spent = entry.get("flops_per_problem")
+    return format_quantity(sum(spent.values()), "flops").removesuffix("FLOPs") if spent else "–"
 
 
 def _tokens(summary: Mapping[str, Any]) -> list[RenderableType]:
