@@ -1,4 +1,4 @@
-"""What a configuration can name, with a line about each."""
+"""What configurations and commands can name, with a line about each."""
 
 from __future__ import annotations
 
@@ -27,12 +27,25 @@ def _files(folder: str) -> dict[str, str]:
     return found
 
 
+def _laws() -> dict[str, str]:
+    """Laws that `ttscale fit` knows, and the form of each."""
+    from ttscale.laws.families import CURVES, MIXING, POOLED, law_names
+
+    families = {**MIXING, **CURVES}
+    others = {
+        POOLED: "coverage: the weighted median of all laws that the data bear; what auto selects",
+        "parscale": "loss of a model with P parallel streams: ttscale.laws.fit_parscale alone",
+    }
+    return {name: families[name].form if name in families else others[name] for name in law_names()}
+
+
 KINDS: dict[str, Callable[[], dict[str, str]]] = {
     "strategies": lambda: _plugins("strategies"),
     "verifiers": lambda: _plugins("verifiers"),
     "benchmarks": lambda: _files("benchmarks"),
     "models": lambda: _files("models"),
     "hardware": lambda: _files("hardware"),
+    "laws": _laws,
 }
 
 
