@@ -39,6 +39,7 @@ def with_context(
     """Run `play` with a context over a journal in `tmp_path`; returns what it returns."""
 
     async def main() -> Any:
+        tmp_path.mkdir(exist_ok=True)
         journal = Journal(tmp_path / "journal.sqlite")
         session = make_session(engine or ScriptedEngine(echo), journal, seed)
         ctx = Context(session, make_problem(), arm, sampling, budget=budget)
@@ -327,3 +328,41 @@ def test_a_path_is_cut_at_any_length(tmp_path: FilePath) -> None:
         assert len(ctx.cut(done, 2).logprobs) == 2
 
     with_context(tmp_path, play)
+
+
+def test_a_step_that_leaves_no_room_ends_the_path(tmp_path: FilePath) -> None:
+    engine = ScriptedEngine(lambda prefix, seed: "a\n\nb")
+
+    async def play(ctx: Context, session: Session) -> list[bool]:
+        (exact,) = await ctx.sample(ctx.problem.root, until=STEP)
+        (short,) = await ctx.sample(ctx.problem.root, until=Until(n_tokens=2))
+        return [exact.done, short.done]
+
+    sampling = Sampling(max_tokens=3)
+    assert with_context(tmp_path, play, engine, sampling=sampling) == [True, False]
+
+
+def test_a_path_given_twice_in_a_row_is_one_request(tmp_path: FilePath) -> None:
+    engine = ScriptedEngine(echo)
+
+    async def play(ctx: Context, session: Session) -> list[str]:
+        root = ctx.problem.root
+        return texts(await ctx.sample([root, root, root], n=2))
+
+    repeated = with_context(tmp_path / "a", play, engine)
+    assert [n for _, _, _, n in engine.requests] == [6]
+
+    async def at_once(ctx: Context, session: Session) -> list[str]:
+        return texts(await ctx.sample(ctx.problem.root, n=6))
+
+    assert repeated == with_context(tmp_path / "b", at_once)
+
+
+def test_what_a_search_holds_is_noted_for_every_step(tmp_path: FilePath) -> None:
+    async def play(ctx: Context, session: Session) -> list[int]:
+        steps = await ctx.sample(ctx.problem.root, n=2, until=Until(n_tokens=4))
+        await ctx.sample(steps, until=Until(n_tokens=4))
+        await ctx.sample(steps[0])
+        return ctx.held_tokens
+
+    assert with_context(tmp_path, play) == [3, 3 + 4 + 4]

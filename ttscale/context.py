@@ -11,10 +11,11 @@ import bisect
 import contextvars
 import math
 from array import array
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
+from itertools import groupby
 from typing import Any, TypeVar
 
 import numpy as np
@@ -27,7 +28,7 @@ from ttscale.record.ledger import Entry, Kind
 from ttscale.session import Call, Session
 from ttscale.steps import split
 from ttscale.strategy import STEP, Until, Verifier
-from ttscale.trace import TOKEN, Path, Problem
+from ttscale.trace import TOKEN, Path, Problem, held_tokens
 
 T = TypeVar("T")
 
@@ -74,6 +75,7 @@ class Context:
     verifier : what `score` calls; None if the experiment names none.
     budget : generated tokens this strategy may spend on the problem; None for no limit.
     step : what `STEP` means: where a step ends.
+    chat : whether the problem's prompt is a conversation; `prompt` makes its prompts alike.
     """
 
     def __init__(
@@ -85,15 +87,21 @@ class Context:
         verifier: Verifier | None = None,
         budget: int | None = None,
         step: Until = PARAGRAPH,
+        chat: bool = True,
     ) -> None:
         self.problem, self.arm, self.sampling, self.verifier = problem, arm, sampling, verifier
-        self.step = step
+        self.step, self.chat = step, chat
         self.finished: list[Path] = []
-        """Every finished path that was sampled, in order of asking."""
+        """Every finished path that continues the problem's prompt, in order of asking."""
         self.scores: dict[Path, float] = {}
         """Scores given so far."""
         self.plain: dict[bytes, Sampling] = {}
         """Call keys of plain samples of the prompt: independent draws, whoever asked for them."""
+        self.notes: Counter[str] = Counter()
+        """What a strategy wants known beside its answer, such as tokens it cut: counts by name."""
+        self.held_tokens: list[int] = []
+        """Tokens in the tree of the paths that each step went on from: KV cache held by a search
+        (Hooper et al., 2025, 2502.13575)."""
         self.n_generated_tokens = 0
         """Tokens generated for this strategy and its verifier, replayed ones included."""
         self._session = session
@@ -119,17 +127,21 @@ class Context:
         """Generated tokens this branch may still spend; None for no limit."""
         return _branch.get().tokens_left
 
-    def prompt(self, text: str, *, chat: bool = True, model: str | None = None) -> Path:
+    def prompt(self, text: str, *, chat: bool | None = None, model: str | None = None) -> Path:
         """A prompt of one's own, to be continued like any path: a judge's, a summary's.
 
-        What it grows is billed like everything else, and is no sample of the problem's prompt.
+        What it grows is billed like everything else, may be the answer, and is no sample of the
+        problem's prompt.
 
         Parameters
         ----------
         text : the user's turn, or with `chat` off the text to continue.
+        chat : left out, the policy is asked as the problem asks it, another model by a turn.
         model : name in the experiment's `models`; the policy if left out.
         """
         engine = self._session.generator(model)
+        if chat is None:
+            chat = self.chat if model is None else True
         turns = [{"role": "user", "content": text}]
         root = Path(engine.encode_chat(turns) if chat else engine.encode(text), text)
         self._engines[root] = engine
@@ -142,17 +154,30 @@ class Context:
         any prompt does: they are computed when the path is continued.
         """
         parent = self.cut(path) if path.done else path
-        ids = self._engine(path).encode_more(text)
+        engine = self._engine(path)
+        ids = engine.encode_more(text)
+        if engine.decode(ids).strip() != text.strip():
+            raise InputError(
+                "the model's vocabulary cannot write these words",
+                where=f"strategy {self.arm}",
+                got=text,
+                hint=f"it would read {engine.decode(ids)!r}; put in other words",
+            )
         return Path(ids, text, parent, "step", n_prefix=parent.n_tokens, depth=parent.depth + 1)
 
-    def cut(self, path: Path, n_generated: int | None = None) -> Path:
+    def cut(self, path: Path, n_generated: int | None = None, *, before: str = "") -> Path:
         """The beginning of a path, unfinished: its first `n_generated` tokens after the prompt.
 
-        Without a number, all that its text shows, so without the tokens of what ended it.
+        Without a number, all that its text shows, so without the tokens of what ended it; and of
+        its last span only what comes before a text, such as a closing tag, if that stands there.
         """
         node = path
         if n_generated is None:
-            keep = _n_showing(node, self._engine(path).decode)
+            place = node.text.find(before) if before else -1
+            shown = node.text if place < 0 else node.text[:place]
+            if place < 0 and not node.done:
+                return node
+            keep = _n_showing(node.token_ids, shown, self._engine(path).decode)
         else:
             while node.parent is not None and node.n_prefix - len(node.root.token_ids) >= (
                 n_generated
@@ -181,6 +206,18 @@ class Context:
         while node.stream is None and node.parent is not None:
             node = node.parent
         return 0 if node.parent is None else node.n_tokens - 1
+
+    def began(self, path: Path) -> bool:
+        """Whether a path begins with the problem's prompt, or with one that `prompt` made."""
+        return path.root is self.problem.root or path.root in self._engines
+
+    def room(self, path: Path) -> int:
+        """How many tokens can follow a path; below 1 for none.
+
+        What is left of `sampling.max_tokens`, in which words put in count, and of the context.
+        """
+        total = self.sampling.max_tokens - (path.n_generated if path.depth else 0)
+        return min(total, self._engine(path).max_context - path.n_tokens)
 
     def _engine(self, path: Path) -> Engine:
         """The engine that continues a path: its prompt's."""
@@ -226,19 +263,22 @@ class Context:
         self, parents: Sequence[Path], n: int, until: Until | None, changes: dict[str, Any]
     ) -> list[Path]:
         branch, session = _branch.get(), self._session
+        if until is not None:
+            self.held_tokens.append(held_tokens(parents))
         calls, jobs = [], []
-        for parent in parents:
+        for parent, group in groupby(parents):
+            count = n * sum(1 for _ in group)
             engine = self._engine(parent)
             sampling = self._sampling(parent, until, changes)
             call = session.call(engine, parent.all_token_ids(), sampling, branch.label)
             first = branch.taken.get(call.base, 0)
-            branch.taken[call.base] = first + n
+            branch.taken[call.base] = first + count
             own_prompt = parent is self.problem.root
             if first == 0 and own_prompt and not branch.label and until is None:
                 asked = changes.get("max_tokens", self.sampling.max_tokens)
                 self.plain[call.base] = replace(sampling, max_tokens=asked)
             calls.append((parent, call, first))
-            jobs.append(session.sample(call, first, n, self._payer))
+            jobs.append(session.sample(call, first, count, self._payer))
         outcome = [await jobs[0]] if len(jobs) == 1 else await _in_step(jobs)
         return [
             self._grow(parent, call, index, stored, branch)
@@ -259,8 +299,8 @@ class Context:
         assert not parent.done, "a finished path cannot be continued"
         total = self.sampling.max_tokens - (parent.n_generated if parent.depth else 0)
         context = self._engine(parent).max_context
-        room = context - parent.n_tokens
-        limit = min(changes.get("max_tokens", total), total, room)
+        room = self.room(parent)
+        limit = min(changes.get("max_tokens", room), room)
         if limit < 1:
             raise InputError(
                 "a path has no room left to continue",
@@ -290,16 +330,19 @@ class Context:
     ) -> Path:
         """The child a stream makes, billed."""
         completion = stored.completion
+        finish = completion.finish
         n_generated = len(completion.token_ids)
         self.n_generated_tokens += n_generated
         if branch.tokens_left is not None:
             branch.tokens_left -= n_generated
-        self._session.note_finish(call.sampling, completion.finish)
+        if finish == "step" and n_generated >= self.room(parent):
+            finish = "length"  # nothing can follow
+        self._session.note_finish(call.sampling, finish)
         child = Path(
             completion.token_ids,
             completion.text,
             parent,
-            completion.finish,
+            finish,
             completion.logprobs,
             (call.base, index),
             parent.n_tokens,
@@ -507,17 +550,17 @@ class Context:
         return await self._session.grading.grade(self.problem, answers)
 
 
-def _n_showing(node: Path, decode: Callable[[Sequence[int]], str]) -> int:
-    """How many of a span's tokens show its text, and no more than that."""
+def _n_showing(ids: array[int], text: str, decode: Callable[[Sequence[int]], str]) -> int:
+    """How many of a span's first tokens show a text, and no more than that."""
 
     def n_characters(n_tokens: int) -> int:
-        return len(decode(node.token_ids[:n_tokens]))
+        return len(decode(ids[:n_tokens]))
 
-    counts = range(len(node.token_ids) + 1)
-    keep = bisect.bisect_left(counts, len(node.text), key=n_characters)
+    counts = range(len(ids) + 1)
+    keep = bisect.bisect_left(counts, len(text), key=n_characters)
     if keep == len(counts):
         return keep - 1
-    return keep - 1 if n_characters(keep) > len(node.text) else keep
+    return keep - 1 if n_characters(keep) > len(text) else keep
 
 
 async def _nothing() -> list[float]:

@@ -119,6 +119,9 @@ def build(
         raise InputError(f"{name} needs the field {missing[0]}", where=where, hint="add it")
     try:
         return cls(**values)
+    except InputError as error:
+        place = f"{where}: {error.where}" if error.where else where
+        raise InputError(error.what, where=place, got=error.got, hint=error.hint) from error
     except ValueError as error:
         raise InputError(str(error), where=where, got=dict(fields)) from error
 

@@ -8,7 +8,7 @@ ids are what the engine produced: text is never tokenised a second time.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -112,6 +112,16 @@ class Path:
 
 
 _NO_LOGPROBS: array[float] = array("f")
+
+
+def held_tokens(paths: Iterable[Path]) -> int:
+    """Tokens in the union of the paths' nodes, prompt included: the KV cache that keeps them all.
+
+    The KV size of a search step (Hooper et al., 2025, 2502.13575) is that of the paths it goes on
+    from.
+    """
+    nodes = {node for path in paths for node in path.lineage()}
+    return sum(len(node.token_ids) for node in nodes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from array import array
 from collections.abc import Sequence
 from pathlib import Path as FilePath
 from typing import Any, NamedTuple
@@ -61,7 +62,26 @@ def experiment(tmp_path: FilePath, entry: dict[str, Any], **changes: Any) -> Exp
     return load(path)
 
 
-class MortalEngine(SimulatedEngine):
+class SureEngine(SimulatedEngine):
+    """A simulated engine that tells token confidences where they are asked for, as vLLM does."""
+
+    def submit(self, *call: Any) -> list[asyncio.Future[Completion]]:
+        """Begin streams; what they tell is the likelier the token, the surer the model."""
+        streams = super().submit(*call)
+        if call[1].top_logprobs:
+            for stream in streams:
+                stream.add_done_callback(_tell)
+        return streams
+
+
+def _tell(stream: asyncio.Future[Completion]) -> None:
+    if not stream.cancelled() and stream.exception() is None:
+        completion = stream.result()
+        sure = array("f", [3 + logprob for logprob in completion.logprobs])
+        object.__setattr__(completion, "confidences", sure)
+
+
+class MortalEngine(SureEngine):
     """A simulated engine that dies after a number of streams."""
 
     streams_left: int
@@ -91,7 +111,7 @@ def play(
     async def main() -> Played | None:
         config = experiment.config.model
         assert isinstance(config, SimulatedConfig)
-        engine = SimulatedEngine(config) if die_after is None else MortalEngine(config)
+        engine = SureEngine(config) if die_after is None else MortalEngine(config)
         if isinstance(engine, MortalEngine):
             engine.streams_left = die_after or 0
         journal = Journal(journal_path)
@@ -128,6 +148,18 @@ def play(
     return asyncio.run(main())
 
 
+SETTINGS: dict[str, dict[str, Any]] = {
+    "beam_search": {"width": 2},
+    "lookahead": {"width": 2},
+    "dvts": {"width": 2},
+    "a_star": {"n": 2, "max_expansions": 12},
+    "mcts": {"n": 6, "width": 2, "batch": 2},
+    "minimum_bayes_risk": {"languages": ["French"], "evidence": 1},
+    "committee": {"width": 2, "message": 30},
+}
+"""What a strategy needs set to have something to choose between at this size."""
+
+
 def entries() -> list[dict[str, Any]]:
     """Every registered strategy, small, with a verifier where it needs one."""
     found = []
@@ -136,6 +168,7 @@ def entries() -> list[dict[str, Any]]:
         entry: dict[str, Any] = {"name": name}
         if "n" in {field.name for field in dataclasses.fields(cls)}:
             entry["n"] = 4
+        entry |= SETTINGS.get(name, {})
         if cls.needs_verifier:
             entry["verifier"] = "mean_logprob"
         found.append(entry)

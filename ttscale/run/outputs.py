@@ -133,10 +133,12 @@ def _write_answers(work: Work, path: FilePath) -> None:
         "tied": pa.int64(),
         "abstained": pa.int64(),
         "n_generated_tokens": pa.int64(),
+        "held_tokens": pa.float64(),
         "error": pa.string(),
     }
     columns = {
         name: pa.array([getattr(outcome, name) for outcome in outcomes], type=kind)
         for name, kind in kinds.items()
     }
-    write_parquet(pa.table(columns), path)
+    notes = [json.dumps(outcome.notes, sort_keys=True) for outcome in outcomes]
+    write_parquet(pa.table({**columns, "notes": notes}), path)

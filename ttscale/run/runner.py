@@ -255,11 +255,12 @@ async def attempt(session: Session, experiment: Experiment, arm: Arm, problem: P
         arm.verifier,
         experiment.config.budget.generated_tokens,
         experiment.config.step.until(),
+        experiment.config.benchmark.prompt.chat,
     )
     status: Status = "answered"
     try:
         answer = await arm.strategy(problem, ctx)
-        _check(answer, problem)
+        _check(answer, ctx)
     except OutOfBudget:
         status = "out of budget"
         answer = await best_finished(ctx)
@@ -284,18 +285,20 @@ async def attempt(session: Session, experiment: Experiment, arm: Arm, problem: P
         answer.tied,
         answer.abstained,
         ctx.n_generated_tokens,
+        sum(ctx.held_tokens) / len(ctx.held_tokens) if ctx.held_tokens else None,
         None,
         samples,
+        dict(ctx.notes),
     )
 
 
-def _check(answer: Answer, problem: Problem) -> None:
-    """What every strategy owes: a finished path that begins with the prompt, or none."""
+def _check(answer: Answer, ctx: Context) -> None:
+    """What every strategy owes: a finished path that begins with a prompt of its own, or none."""
     if not isinstance(answer, Answer):
         raise TypeError(f"a strategy returns an Answer, not {type(answer).__name__}")
     if answer.path is not None:
-        if answer.path.root is not problem.root:
-            raise ValueError("the answer does not begin with the problem's prompt")
+        if not ctx.began(answer.path):
+            raise ValueError("the answer begins neither with the problem's prompt nor ctx.prompt's")
         if not answer.path.done:
             raise ValueError("the answer is not finished")
 

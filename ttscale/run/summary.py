@@ -176,6 +176,8 @@ def _strategy(
     totals = work.ledger.totals(label).get("generate")
     n = len(outcomes) or 1
     entry["generated_tokens_per_problem"] = totals.n_generated_tokens / n if totals else 0.0
+    held = [outcome.held_tokens for outcome in outcomes if outcome.held_tokens is not None]
+    entry["held_tokens_per_step"] = float(np.mean(held)) if held else None
     spent = {kind: total / n for (arm_label, kind), total in flops.items() if arm_label == label}
     entry["flops_per_problem"] = spent or None
     entry["errors"] = sorted({o.error for o in outcomes if o.error})[:5]

@@ -31,7 +31,11 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one arm made of one problem."""
+    """What one arm made of one problem.
+
+    `held_tokens` is the mean over a search's steps of the tokens that its paths held; None for a
+    strategy without steps.
+    """
 
     arm: str
     problem_id: str
@@ -42,8 +46,10 @@ class Outcome:
     tied: int = 1
     abstained: int = 0
     n_generated_tokens: int = 0
+    held_tokens: float | None = None
     error: str | None = None
     samples: list[Sample] = field(default_factory=list)
+    notes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass

@@ -1,0 +1,164 @@
+"""Does a search keep vLLM as busy as a bare call of vLLM does?
+
+    python -m tests.benchmarks.search_saturation
+
+`beam_search` and `particle_filter`, n = 4, over 32 problems in flight, so 128 running sequences, in
+steps of 32 tokens up to 128, through the whole of ttscale; generated tokens per second, divided by
+those of one `LLM.generate` call for 128 sequences of 128 tokens on the same prompts. Measured in
+turn, three times, in one run; figures are medians of the ratios of one turn. Scores are the
+policy's own log-probabilities, which cost nothing, so that the engine's idle time is what is seen.
+The same searches with one problem at a time, once, on a quarter of the problems, stand beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path as FilePath
+from typing import Any
+
+import yaml
+
+from tests.contract.playing import Silent
+from ttscale.benchmark.source import load as load_items
+from ttscale.engine.vllm import VLLMConfig, VLLMEngine
+from ttscale.engine.vllm_process import engine_arguments
+from ttscale.record.journal import Journal
+from ttscale.record.ledger import Ledger
+from ttscale.run.config import Experiment, load
+from ttscale.run.judging import Judge
+from ttscale.run.runner import attempt, prepare
+from ttscale.run.sweep import Arm, arms
+from ttscale.session import Session
+from ttscale.trace import Problem
+
+N_PROBLEMS, N, N_TOKENS, N_STEP, N_TURNS = 32, 4, 128, 32, 3
+
+CONFIG: dict[str, Any] = {
+    "name": "search_saturation",
+    "model": "embedded",
+    "benchmark": {
+        "reasoning_gym": {"task": "chain_sum", "params": {"max_terms": 4, "max_digits": 2}},
+        "size": N_PROBLEMS,
+        "seed": 1,
+        "extract": "last_number",
+    },
+    "sampling": {"temperature": 0.7, "max_tokens": N_TOKENS, "ignore_eos": True},
+    "step": {"tokens": N_STEP},
+    "strategies": [
+        {"name": "beam_search", "n": N, "width": 2, "verifier": "mean_logprob"},
+        {"name": "particle_filter", "n": N, "verifier": "mean_logprob"},
+    ],
+}
+
+
+async def search_rate(
+    experiment: Experiment,
+    arm: Arm,
+    engine: VLLMEngine,
+    problems: list[Problem],
+    folder: FilePath,
+    *,
+    at_once: bool = True,
+) -> float:
+    """Tokens per second of one search over the problems, grading included."""
+    await engine._process.llm.reset_prefix_cache()
+    journal = Journal(folder / f"{time.monotonic_ns()}.sqlite")
+    async with Judge(experiment.config, journal) as judge:
+        session = Session(engine, journal, Ledger(), judge, seed=experiment.config.seed)
+        started = time.perf_counter()
+        if at_once:
+            tasks = [
+                asyncio.create_task(attempt(session, experiment, arm, problem))
+                for problem in problems
+            ]
+            outcomes = await asyncio.gather(*tasks)
+        else:
+            outcomes = [await attempt(session, experiment, arm, problem) for problem in problems]
+        seconds = time.perf_counter() - started
+    journal.close()
+    assert not [outcome.error for outcome in outcomes if outcome.error]
+    return session.n_fresh_tokens / seconds
+
+
+def bare_rate(llm: Any, problems: list[Problem]) -> float:
+    """Tokens per second of one `LLM.generate` call with as many sequences running."""
+    from vllm import SamplingParams
+
+    llm.reset_prefix_cache()
+    prompts = [{"prompt_token_ids": p.root.token_ids.tolist()} for p in problems for _ in range(N)]
+    parameters = [
+        SamplingParams(
+            temperature=0.7,
+            max_tokens=N_TOKENS,
+            ignore_eos=True,
+            seed=seed,
+            logprobs=0,
+            flat_logprobs=True,
+        )
+        for seed in range(len(prompts))
+    ]
+    started = time.perf_counter()
+    outputs = llm.generate(prompts, parameters, use_tqdm=False)
+    seconds = time.perf_counter() - started
+    return sum(len(output.outputs[0].token_ids) for output in outputs) / seconds
+
+
+async def measure(folder: FilePath) -> dict[str, Any]:
+    """All in turn."""
+    path = folder / "search_saturation.yaml"
+    path.write_text(yaml.safe_dump(CONFIG))
+    experiment = load(path)
+    chosen = arms(experiment)
+    model = experiment.config.model
+    assert isinstance(model, VLLMConfig)
+    engine = VLLMEngine(model, folder / "engine.log")
+    await engine.start()
+    from vllm import LLM
+
+    from ttscale.engine import embedded
+
+    arguments = engine_arguments(model, embedded.ensure(), on_gpu=False)
+    llm = LLM(**{key: value for key, value in arguments.items() if key != "revision"})
+    items = load_items(experiment.config.benchmark, folder=folder)
+    problems = prepare(experiment, engine, items, chosen, Silent())
+    rates: dict[str, list[float]] = {"bare": [], **{arm.label: [] for arm in chosen}}
+    bare_rate(llm, problems[:4])  # both engines warm
+    await search_rate(experiment, chosen[0], engine, problems[:4], folder)
+    for _ in range(N_TURNS):
+        rates["bare"].append(bare_rate(llm, problems))
+        for arm in chosen:
+            rates[arm.label].append(await search_rate(experiment, arm, engine, problems, folder))
+    few = problems[: N_PROBLEMS // 4]
+    alone = {
+        arm.label: await search_rate(experiment, arm, engine, few, folder, at_once=False)
+        for arm in chosen
+    }
+    await engine.close()
+    return {
+        "tokens_per_second": {k: [round(x, 1) for x in v] for k, v in rates.items()},
+        "one_problem_at_a_time": {k: round(x, 1) for k, x in alone.items()},
+        "ratio_to_bare": {
+            arm.label: round(
+                statistics.median(
+                    a / b for a, b in zip(rates[arm.label], rates["bare"], strict=True)
+                ),
+                3,
+            )
+            for arm in chosen
+        },
+    }
+
+
+def main() -> None:
+    """Measure and print one JSON object."""
+    with tempfile.TemporaryDirectory() as name:
+        result = asyncio.run(measure(FilePath(name)))
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
