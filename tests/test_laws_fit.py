@@ -100,6 +100,14 @@ def test_a_fit_up_to_k_uses_nothing_but_subsets_of_k():
     assert np.abs(whole.laws[0].free - narrow.laws[0].free).max() > 0.05
 
 
+def test_refits_converge_where_the_curvature_misleads():
+    """Of few problems the scores' outer product is a poor guide to how the likelihood curves."""
+    n, c, _ = pool(128, 10_000, 0, alpha=0.3, beta=3.5)
+    for law in ("beta", "kumaraswamy", "zero_inflated_kumaraswamy"):
+        fit = fit_coverage(n, c // 2, law=law, n_bootstrap=200)
+        assert fit.laws[0].search.refits_converged == 1.0, law
+
+
 def test_order_and_duplication_of_problems_do_not_matter():
     n, c, _ = pool(60, 50, seed=1)
     order = np.random.default_rng(0).permutation(60)

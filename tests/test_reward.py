@@ -253,9 +253,9 @@ def test_scores_equal_those_of_transformers(kind: str, tmp_path: FilePath) -> No
 
     async def main() -> None:
         engine = RewardEngine(config, tmp_path / "engine.log")
-        assert isinstance(engine, Scorer)
         await engine.start()
         try:
+            assert isinstance(engine, Scorer)
             for positions in ([10, 70, 149], [149], [20, 40, 149]):
                 scores = await engine.score(tokens, positions)
                 assert list(scores.values) == pytest.approx(

@@ -14,10 +14,11 @@ Draw = Callable[[np.random.Generator, int], Array]
 
 @dataclass(frozen=True)
 class Truth:
-    """A distribution of p over problems, the group it is reported in, and how to draw from it."""
+    """A distribution of p over problems: its group in reports, its law, how to draw from it."""
 
     group: str
     name: str
+    law: str
     draw: Draw
 
     def failure(self, ks: Array, n_draws: int = 4_000_000) -> Array:
@@ -57,19 +58,31 @@ def point(p: float) -> Draw:
 
 
 TRUTHS = (
-    Truth("Beta", "Beta(0.1, 2)", beta(0.1, 2)),
-    Truth("Beta", "Beta(0.3, 3.5)", beta(0.3, 3.5)),
-    Truth("Beta", "Beta(0.5, 1.5)", beta(0.5, 1.5)),
-    Truth("scaled Beta", "0.2 Beta(0.3, 3.5)", beta(0.3, 3.5, 0.2)),
-    Truth("scaled Beta", "0.5 Beta(0.5, 1.5)", beta(0.5, 1.5, 0.5)),
-    Truth("scaled Beta", "0.1 Beta(0.2, 2)", beta(0.2, 2, 0.1)),
-    Truth("Kumaraswamy", "Kumaraswamy(0.3, 3.5)", kumaraswamy(0.3, 3.5)),
-    Truth("Kumaraswamy", "Kumaraswamy(0.5, 2)", kumaraswamy(0.5, 2)),
-    Truth("Kumaraswamy", "0.2 Kumaraswamy(0.5, 2)", kumaraswamy(0.5, 2, 0.2)),
-    Truth("two clusters", "Beta(5, 5) | Beta(1, 200)", either(beta(5, 5), beta(1, 200), 0.6)),
-    Truth("two clusters", "Beta(4, 8) | Beta(0.3, 20)", either(beta(4, 8), beta(0.3, 20), 0.5)),
-    Truth("two clusters", "0.5 | 0.0001", either(point(0.5), point(1e-4), 0.5)),
-    Truth("two clusters", "0.3 | 0.001", either(point(0.3), point(1e-3), 0.5)),
-    Truth("outside", "logit-normal(-4, 3)", logit_normal(-4, 3)),
-    Truth("outside", "10 % impossible", either(point(0.0), beta(0.3, 3.5), 0.1)),
+    Truth("Beta", "Beta(0.1, 2)", "beta", beta(0.1, 2)),
+    Truth("Beta", "Beta(0.3, 3.5)", "beta", beta(0.3, 3.5)),
+    Truth("Beta", "Beta(0.5, 1.5)", "beta", beta(0.5, 1.5)),
+    Truth("scaled Beta", "0.2 Beta(0.3, 3.5)", "scaled_beta", beta(0.3, 3.5, 0.2)),
+    Truth("scaled Beta", "0.5 Beta(0.5, 1.5)", "scaled_beta", beta(0.5, 1.5, 0.5)),
+    Truth("scaled Beta", "0.1 Beta(0.2, 2)", "scaled_beta", beta(0.2, 2, 0.1)),
+    Truth("Kumaraswamy", "Kumaraswamy(0.3, 3.5)", "kumaraswamy", kumaraswamy(0.3, 3.5)),
+    Truth("Kumaraswamy", "Kumaraswamy(0.5, 2)", "kumaraswamy", kumaraswamy(0.5, 2)),
+    Truth("Kumaraswamy", "0.2 Kumaraswamy(0.5, 2)", "scaled_kumaraswamy", kumaraswamy(0.5, 2, 0.2)),
+    Truth(
+        "two clusters",
+        "Beta(5, 5) or Beta(1, 200)",
+        "two_cluster",
+        either(beta(5, 5), beta(1, 200), 0.6),
+    ),
+    Truth(
+        "two clusters",
+        "Beta(4, 8) or Beta(0.3, 20)",
+        "two_cluster",
+        either(beta(4, 8), beta(0.3, 20), 0.5),
+    ),
+    Truth("two clusters", "0.5 or 0.0001", "two_cluster", either(point(0.5), point(1e-4), 0.5)),
+    Truth("two clusters", "0.3 or 0.001", "two_cluster", either(point(0.3), point(1e-3), 0.5)),
+    Truth("outside", "logit-normal(-4, 3)", "logit_normal", logit_normal(-4, 3)),
+    Truth(
+        "outside", "10 % impossible", "zero_inflated_beta", either(point(0.0), beta(0.3, 3.5), 0.1)
+    ),
 )

@@ -33,8 +33,9 @@ def checklist(
         "loss": {law.name: _loss(law) for law in laws},
         "weights": "every problem counts once; no point of the curve is weighted by hand",
         "optimiser": (
-            "damped Newton (Levenberg-Marquardt) with analytic gradients, ended when twice the "
-            "gain still expected is below 1e-6 nats (1e-4 in bootstrap refits)"
+            "damped Newton (Levenberg-Marquardt) with analytic gradients, curvature corrected by "
+            "the last step near the top (BFGS), ended when twice the gain still expected is below "
+            "1e-6 nats (1e-4 in bootstrap refits)"
         ),
         "starts": {
             law.name: {

@@ -190,13 +190,10 @@ def _log_thinned(budgets: Array) -> Array:
 
 def _peak(budgets: Array, table: Array, level: float, rng: np.random.Generator) -> Peak:
     """The highest mean accuracy and its fall to the end, problems resampled."""
-    mean = table.mean(axis=0)
-    top = int(np.argmax(mean))
-    falls = table[:, top] - table[:, -1]
-    draws = resample_counts(np.ones(len(table)), 2000, rng) @ falls / len(table)
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
-    drop = Estimate(float(falls.mean()), float(low), float(high))
-    return Peak(int(budgets[top]), drop, bool(drop.low > 0))
+    from ttscale.stats import turning_point
+
+    found = turning_point(table, budgets, rng, level=level)
+    return Peak(found.k, Estimate(*map(float, found.drop)), found.turns_down)
 
 
 def _curve_notes(table: Array, whole: Columns, peak: Peak) -> tuple[str, ...]:

@@ -57,18 +57,18 @@ class Grid:
     n_draws: int
 
     def coordinate(self, log_odds: Array) -> Array:
-        """The coordinate tau at some log-odds."""
-        p = np.exp(-softplus(-log_odds))
-        root = float(np.sqrt(max(self.n_draws, FEWEST_DRAWS)))
-        bulk: Array = 2 * root * np.arcsin(np.sqrt(p)) / DEVIATION_STEP
-        return log_odds / LOG_ODDS_STEP + bulk
+        """The coordinate tau at some log-odds; arcsin(sqrt p) is arctan(sqrt(p / q))."""
+        root = np.sqrt(max(self.n_draws, FEWEST_DRAWS))
+        tau: Array = np.arctan(np.exp(log_odds / 2)) * (2 * root / DEVIATION_STEP)
+        tau += log_odds / LOG_ODDS_STEP
+        return tau
 
     def stretch(self, log_odds: Array) -> Array:
-        """d tau / d log-odds."""
-        deviation = np.exp(-0.5 * (softplus(log_odds) + softplus(-log_odds)))
-        root = float(np.sqrt(max(self.n_draws, FEWEST_DRAWS)))
-        bulk: Array = root * deviation / DEVIATION_STEP
-        return 1 / LOG_ODDS_STEP + bulk
+        """d tau / d log-odds; sqrt(p q) is half a hyperbolic secant."""
+        root = np.sqrt(max(self.n_draws, FEWEST_DRAWS))
+        slope: Array = (root / DEVIATION_STEP / 2) / np.cosh(log_odds / 2)
+        slope += 1 / LOG_ODDS_STEP
+        return slope
 
     @cached_property
     def log_odds(self) -> Array:
@@ -130,18 +130,16 @@ def grid_for(n_draws: int) -> Grid:
     return Grid(max(n_draws, FEWEST_DRAWS))
 
 
+# Row d holds the coefficients of x^d in the polynomials that are one at one tap, zero at the rest.
+_COEFFICIENTS = np.linalg.inv(np.vander(np.arange(TAPS) - (TAPS // 2 - 1.0), increasing=True))
+
+
 def _lagrange(fraction: Array) -> tuple[Array, Array]:
     """Weights of six equally spaced nodes and their derivatives, shape (..., 6)."""
-    offsets = np.arange(TAPS) - (TAPS // 2 - 1)
-    weights = np.empty((*fraction.shape, TAPS))
-    slopes = np.empty_like(weights)
-    for tap, own in enumerate(offsets):
-        value, slope, scale = np.ones_like(fraction), np.zeros_like(fraction), 1.0
-        for other in offsets:
-            if other != own:
-                slope = slope * (fraction - other) + value
-                value = value * (fraction - other)
-                scale *= own - other
-        weights[..., tap] = value / scale
-        slopes[..., tap] = slope / scale
-    return weights, slopes
+    powers = np.ones((TAPS, *fraction.shape))
+    for d in range(1, TAPS):
+        np.multiply(powers[d - 1], fraction, out=powers[d])
+    flat = powers.reshape(TAPS, -1)
+    by_power = np.arange(1, TAPS)[:, None] * _COEFFICIENTS[1:]
+    weights, slopes = flat.T @ _COEFFICIENTS, flat[:-1].T @ by_power
+    return weights.reshape(*fraction.shape, TAPS), slopes.reshape(*fraction.shape, TAPS)
