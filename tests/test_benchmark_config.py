@@ -13,14 +13,22 @@ from ttscale.benchmark.config import (
 )
 from ttscale.errors import InputError
 
-PRESETS = ("aime2024", "aime2025", "amc2023", "gpqa_diamond", "gsm8k", "math500")
+QUESTIONS = ("aime2024", "aime2025", "amc2023", "gpqa_diamond", "gsm8k", "math500")
+CODE = ("humaneval", "mbpp")
+GENERATED = ("sums",)
 
 
 def test_the_presets_are_all_there():
-    assert preset_names() == PRESETS
+    assert preset_names() == tuple(sorted([*QUESTIONS, *CODE, *GENERATED]))
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", CODE)
+def test_a_code_preset_is_run_and_not_compared(name):
+    config = BenchmarkConfig(preset=name)
+    assert config.hub is not None and config.grader == "code" and config.extract == "code"
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
 def test_a_preset_is_a_whole_benchmark(name):
     config = BenchmarkConfig(preset=name)
     assert config.name == name

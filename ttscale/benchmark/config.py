@@ -19,8 +19,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from ttscale.engine.simulated.problems import BetaSuccess, Success
 from ttscale.errors import InputError, closest
 
-Plain = Literal["whole", "last_line", "last_number", "boxed", "choice"]
-GraderName = Literal["math", "exact", "choice", "reasoning_gym"]
+Plain = Literal["whole", "last_line", "last_number", "boxed", "choice", "code"]
+GraderName = Literal["math", "exact", "choice", "reasoning_gym", "code"]
 
 
 class _Frozen(BaseModel):
@@ -80,6 +80,12 @@ class Simulated(_Frozen):
     success: Success = BetaSuccess()
 
 
+class Sums(_Frozen):
+    """Every sum of so many digits from 1 to 9, each once, in an order that the seed draws."""
+
+    terms: int = Field(default=4, ge=2, le=6)
+
+
 class Hub(_Frozen):
     """A dataset of the Hugging Face hub, or a local folder in its layout."""
 
@@ -87,6 +93,22 @@ class Hub(_Frozen):
     name: str | None = None
     split: str = "test"
     revision: str | None = None
+
+
+class CodeFields(_Frozen):
+    """How the tests of programming problems are laid out; `Fields.answer` holds the tests.
+
+    Attributes
+    ----------
+    function : column with the name of the function that is asked for; None if there is none.
+    setup : column with what runs before every program: text, or a list of lines.
+    visible : which tests may be used before grading: the 'examples' in the question, or the first
+        so many of the answer column's list. All tests of that column decide.
+    """
+
+    function: str | None = None
+    setup: str | None = None
+    visible: Literal["examples"] | Annotated[int, Field(ge=0)] = 0
 
 
 class Fields(_Frozen):
@@ -98,12 +120,14 @@ class Fields(_Frozen):
     id : column of the identifier; the row number when left out.
     choices : one column holding the list of choices, or the columns that hold one each. The answer
         column then holds the right choice's text, letter, or index from 0.
+    code : for the grader `code`: where the tests are.
     """
 
     question: str = "question"
     answer: str = "answer"
     id: str | None = None
     choices: str | tuple[str, ...] | None = None
+    code: CodeFields | None = None
 
 
 class Shot(_Frozen):
@@ -117,8 +141,9 @@ class Shot(_Frozen):
 class PromptConfig(_Frozen):
     """How a question becomes a prompt.
 
-    Only `{question}`, `{choices}` (lettered, one a line) and, in `few_shot_template`, `{answer}`
-    are fields; all other braces stand for themselves, so LaTeX needs no doubling.
+    Only `{question}`, `{choices}` (lettered, one a line), `{tests}` (the visible ones of a program)
+    and, in `few_shot_template`, `{answer}` are fields; all other braces stand for themselves, so
+    LaTeX needs no doubling.
 
     Attributes
     ----------
@@ -161,12 +186,13 @@ class BenchmarkConfig(_Frozen):
     ----------
     preset : a published benchmark (see `preset_names`); it fills in whatever is not given. With
         `path` or `hub` beside it, the questions come from there instead.
-    reasoning_gym, simulated, path, hub : the source. A relative path is relative to the
+    reasoning_gym, simulated, sums, path, hub : the source. A relative path is relative to the
         configuration's file.
     fields : which columns hold what (path and hub).
     reference : extraction rule for the answer column.
     size : how many problems; all when left out (500 for a generator, as reasoning-gym has it).
-    offset : how many to leave out first, after shuffling.
+    offset : how many to leave out first, after shuffling. Sums with one seed and windows of offset
+        and size that do not overlap have no question in common.
     seed : of the generator, of `shuffle` and of `shuffle_choices`. A generator's problem i with
         seed s is problem 0 with seed s + i, so sets that must not overlap need seeds far apart.
     shuffle : whether problems are drawn in random order.
@@ -180,6 +206,7 @@ class BenchmarkConfig(_Frozen):
     preset: str | None = None
     reasoning_gym: ReasoningGym | None = None
     simulated: Simulated | None = None
+    sums: Sums | None = None
     path: str | None = None
     hub: Hub | None = None
     fields: Fields = Fields()
@@ -203,7 +230,7 @@ class BenchmarkConfig(_Frozen):
         if isinstance(given.get("preset"), str):
             under = dict(preset(given["preset"]))
             if "path" in given:
-                under.pop("hub")
+                under.pop("hub", None)
         elif "simulated" in given:
             under = {"grader": "exact", "extract": {"regex": r"Answer: (\S+)"}}
         elif "reasoning_gym" in given:
@@ -222,7 +249,7 @@ class BenchmarkConfig(_Frozen):
     def _agrees(self) -> Self:
         sources = [
             key
-            for key in ("reasoning_gym", "simulated", "path", "hub")
+            for key in ("reasoning_gym", "simulated", "sums", "path", "hub")
             if getattr(self, key) is not None
         ]
         if len(sources) != 1:
@@ -231,7 +258,8 @@ class BenchmarkConfig(_Frozen):
                 "A benchmark has exactly one source.",
                 where="benchmark",
                 got=named,
-                hint="preset, reasoning_gym, path or hub; only a preset may have one beside it",
+                hint="preset, reasoning_gym, sums, path or hub; "
+                "only a preset may have one beside it",
             )
         if self.reasoning_gym is not None and self.preset is not None:
             raise InputError(
@@ -245,6 +273,19 @@ class BenchmarkConfig(_Frozen):
                 where="benchmark.grader",
                 got=self.grader,
                 hint="math, exact or choice",
+            )
+        if (self.grader == "code") != (self.fields.code is not None):
+            raise InputError(
+                "The grader `code` and the field mapping `code` belong together.",
+                where="benchmark.fields.code",
+                got=f"grader {self.grader}, fields.code {self.fields.code}",
+                hint="grader: code, and fields: {answer: TESTS, code: {visible: 1}}",
+            )
+        if "{tests}" in self.prompt.template and self.fields.code is None:
+            raise InputError(
+                "The prompt shows tests, but no column is said to hold them.",
+                where="benchmark.fields.code",
+                hint="fields: {answer: TESTS, code: {visible: 1}}",
             )
         if "{choices}" in self.prompt.template and self.fields.choices is None:
             raise InputError(
@@ -263,6 +304,8 @@ class BenchmarkConfig(_Frozen):
             return self.reasoning_gym.task
         if self.simulated is not None:
             return "simulated"
+        if self.sums is not None:
+            return f"sums{self.sums.terms}"
         if self.path is not None:
             return PurePath(self.path).stem
         assert self.hub is not None, "a validated benchmark has a source"

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from ttscale.benchmark.config import Regex, Rule
+from ttscale.benchmark.program import program_in
 
 _NUMBER = re.compile(
     r"(?<!\w)(?P<sign>-?)\$?"
@@ -34,11 +35,14 @@ def extract(text: str, rule: Rule) -> str | None:
     text : the response.
     rule : 'whole', 'last_line', 'last_number' (thousands commas removed), 'boxed' (the last
         complete box), 'choice' (a letter A-J, from a box, an announced answer, or a marked letter),
+        'code' (a program, its indentation kept),
         a `Regex` (last match: group 1, or everything when it has no group), or a tuple of rules of
         which the first that finds something counts.
     """
     if isinstance(rule, tuple):
         return next((found for part in rule if (found := extract(text, part)) is not None), None)
+    if rule == "code":
+        return program_in(text)
     found = _last_match(text, rule.regex) if isinstance(rule, Regex) else _RULES[rule](text)
     return (found or "").strip() or None
 

@@ -17,7 +17,9 @@ class Item:
     reference : the reference answer; None where the benchmark has none (a scorer decides).
     metadata : 'choices' (tuple of str, in the order shown) for multiple choice; for a generated
         problem 'task', 'entry' (reasoning-gym's own record of it) and 'scoring': whether the
-        reference's string, its decimal value, or the task's own scorer decides.
+        reference's string, its decimal value, or the task's own scorer decides; for a programming
+        problem 'function', 'setup' and 'tests' (see `program.code_item`), the reference
+        being the tests that decide.
     """
 
     id: str

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ttscale.benchmark.config import PromptConfig
 from ttscale.benchmark.item import Item
 
-_FIELD = re.compile(r"\{(question|choices|answer)\}")
+_FIELD = re.compile(r"\{(question|choices|tests|answer)\}")
 
 
 def letter(index: int) -> str:
@@ -22,7 +22,9 @@ def messages(item: Item, prompt: PromptConfig) -> list[dict[str, str]]:
     for shot in prompt.few_shot:
         turns.append(("user", _fill(prompt.template, shot.question, shot.choices)))
         turns.append(("assistant", shot.answer))
-    turns.append(("user", _fill(prompt.template, item.question, _choices(item))))
+    turns.append(
+        ("user", _fill(prompt.template, item.question, _choices(item), tests=_tests(item)))
+    )
     return [{"role": role, "content": content} for role, content in turns]
 
 
@@ -33,7 +35,11 @@ def completion(item: Item, prompt: PromptConfig) -> str:
         for shot in prompt.few_shot
     ]
     head = f"{prompt.system}\n\n" if prompt.system else ""
-    return head + "".join(shots) + _fill(prompt.template, item.question, _choices(item))
+    return (
+        head
+        + "".join(shots)
+        + _fill(prompt.template, item.question, _choices(item), tests=_tests(item))
+    )
 
 
 def _choices(item: Item) -> Sequence[str]:
@@ -42,11 +48,20 @@ def _choices(item: Item) -> Sequence[str]:
     return choices
 
 
-def _fill(template: str, question: str, choices: Sequence[str], answer: str = "") -> str:
+def _tests(item: Item) -> str:
+    tests = item.metadata.get("tests", ())
+    assert isinstance(tests, tuple), "an item's visible tests are a tuple of strings"
+    return "\n".join(tests)
+
+
+def _fill(
+    template: str, question: str, choices: Sequence[str], answer: str = "", tests: str = ""
+) -> str:
     """Replace the fields in one pass: other braces, and braces in the values, stay as they are."""
     values = {
         "question": question,
         "choices": "\n".join(f"({letter(i)}) {choice}" for i, choice in enumerate(choices)),
+        "tests": tests,
         "answer": answer,
     }
     return _FIELD.sub(lambda match: values[match[1]], template)

@@ -1,4 +1,4 @@
-"""Items out of a benchmark's source: a generator, a local file, or a dataset of the hub."""
+"""Items out of a benchmark's source: a generator, sums, a local file, or a dataset of the hub."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import numpy as np
 from ttscale.benchmark.config import BenchmarkConfig, Hub
 from ttscale.benchmark.extract import extract
 from ttscale.benchmark.item import Item
+from ttscale.benchmark.program import code_item
 from ttscale.benchmark.prompt import letter
 from ttscale.engine.simulated.problems import simulated_items
 from ttscale.errors import InputError, closest
@@ -52,6 +53,11 @@ def load(config: BenchmarkConfig, *, folder: Path) -> tuple[Item, ...]:
     if config.simulated is not None:
         n = config.offset + (config.size or DEFAULT_SIMULATED)
         return _subset(simulated_items(n, config.seed, config.simulated.success), config)
+    if config.sums is not None:
+        from ttscale.benchmark.sums import all_sums
+
+        shots = [shot.question for shot in config.prompt.few_shot]
+        return _subset(all_sums(config.sums.terms, config.seed, without=shots), config)
     if config.path is not None:
         where = str(folder / Path(config.path).expanduser())
         rows: Sequence[Row] = _read(Path(where))
@@ -109,6 +115,9 @@ def _item(row: Row, index: int, config: BenchmarkConfig, where: str) -> Item:
         )
     id_ = None if fields.id is None else _cell(row, fields.id, where)
     name = f"{config.name}-{index}" if id_ is None else str(id_)
+    if fields.code is not None:
+        place = f"{where}, row {index + 1}"
+        return code_item(name, str(question), answer, row, fields.code, place)
     reference = None if answer is None else extract(str(answer), config.reference)
     if answer is not None and reference is None:
         raise InputError(

@@ -17,6 +17,7 @@ from ttscale.benchmark.grading import Grader
 from ttscale.benchmark.item import Item
 from ttscale.record.journal import Journal
 from ttscale.run.config import ExperimentConfig
+from ttscale.thinking import final
 from ttscale.trace import Problem
 
 
@@ -47,8 +48,8 @@ class Judge:
         await self._grader.__aexit__(kind, error, trace)
 
     def answer(self, problem: Problem, response: str) -> str | None:
-        """The answer in a response by the benchmark's extraction rule."""
-        return extract(response, self._rule)
+        """The answer in a response by the benchmark's extraction rule; thinking gives none."""
+        return extract(final(response), self._rule)
 
     async def grade(self, problem: Problem, answers: Sequence[str | None]) -> list[bool | None]:
         """Whether each answer is right; None where the grader could not tell."""
@@ -58,8 +59,7 @@ class Judge:
                 known[answer] = msgspec.msgpack.decode(fact, type=bool | None)
         new = [answer for answer in dict.fromkeys(answers) if answer not in known]
         if new:
-            item = Item(problem.id, problem.question, problem.reference, problem.metadata)
-            grades = await self._grader.grade(item, new)
+            grades = await self._grader.grade(_item(problem), new)
             for answer, grade in zip(new, grades, strict=True):
                 known[answer] = grade.correct
                 self._note("grade", problem, [answer], grade.correct)
@@ -72,7 +72,7 @@ class Judge:
         if fact := self._recall("classes", problem, distinct):
             numbers = msgspec.msgpack.decode(fact, type=list[int | None])
         else:
-            numbers = await self._grader.classes(distinct)
+            numbers = await self._grader.classes(distinct, _item(problem))
             self._note("classes", problem, distinct, numbers)
             self._journal.commit()
         by_answer: dict[str | None, int | None] = dict(zip(distinct, numbers, strict=True))
@@ -93,3 +93,7 @@ class Judge:
         self, kind: str, problem: Problem, answers: Sequence[str | None], value: object
     ) -> None:
         self._journal.write_fact(self._key(kind, problem, answers), msgspec.msgpack.encode(value))
+
+
+def _item(problem: Problem) -> Item:
+    return Item(problem.id, problem.question, problem.reference, problem.metadata)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 from ttscale.benchmark.config import BenchmarkConfig, Regex, shipped_patterns
@@ -12,8 +12,10 @@ from ttscale.benchmark.extract import extract
 from ttscale.benchmark.generated import DECIMAL_TASKS, DEFAULT_SIZE
 from ttscale.benchmark.grading import plain
 from ttscale.benchmark.grading.classes import partition
+from ttscale.benchmark.grading.code import ProgramJudge
 from ttscale.benchmark.grading.processes import Processes, Reply
 from ttscale.benchmark.item import Item
+from ttscale.benchmark.sandbox import Outcome, ready
 from ttscale.errors import InputError
 
 MEMORY_LIMIT_BYTES = 4 << 30
@@ -36,7 +38,8 @@ class Grader:
     """Grades the answers of one benchmark; an async context manager.
 
     What can be settled by sight (equal strings, plain numbers, letters) is settled in this process;
-    algebra and a task's own scorer run in worker processes, which are started when first needed.
+    algebra and a task's own scorer run in worker processes, which are started when first needed;
+    programs run in sandboxes (see `code.py`).
     A job that runs out of time or memory, or that kills its worker, leaves one answer ungradable
     and nothing else.
 
@@ -50,7 +53,7 @@ class Grader:
 
     Raises
     ------
-    InputError : on entry, when the package that grades is not installed.
+    InputError : on entry, when the package that grades, or the sandbox, is not to be had.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Grader:
         self._opened = False
         self._crews: dict[str, Processes] = {}
         self._known: dict[Hashable, Grade] = {}
+        self._programs = ProgramJudge(time_limit_seconds)
 
     async def __aenter__(self) -> Self:
         if self._config.grader == "math" and importlib.util.find_spec("math_verify") is None:
@@ -71,6 +75,8 @@ class Grader:
                 where="benchmark.grader",
                 hint="pip install math-verify",
             )
+        if self._config.grader == "code":
+            await ready()
         self._opened = True
         return self
 
@@ -84,6 +90,11 @@ class Grader:
     def worker_pids(self) -> list[int]:
         """The process ids of the idle workers."""
         return [pid for crew in self._crews.values() for pid in crew.pids]
+
+    @property
+    def outcomes(self) -> Mapping[Outcome, int]:
+        """How many programs came to what end when they were graded."""
+        return self._programs.outcomes
 
     async def extract(self, text: str) -> str | None:
         """The answer in a response, by the configuration's rule.
@@ -110,17 +121,33 @@ class Grader:
 
     async def same(self, item: Item, a: str, b: str) -> bool | None:
         """Whether two answers to a problem are the same; None where the grader could not tell."""
+        if self._config.grader == "code":
+            first, second = await self._programs.signatures(item, [a, b])
+            return first == second
         if self._key(a) == self._key(b):
             return True
         return await self._same(a, b) if self._config.grader == "math" else False
 
-    async def classes(self, answers: Sequence[str | None]) -> list[int | None]:
+    async def classes(
+        self, answers: Sequence[str | None], item: Item | None = None
+    ) -> list[int | None]:
         """The equivalence class of each answer, numbered by first occurrence; None for None.
 
         Classes are the connected components of 'the same answer' over all pairs (see `classes.py`).
         The work grows with the number of distinct formulas, not with the number of answers.
+
+        Parameters
+        ----------
+        answers : of one problem.
+        item : the problem; programs are told apart by what they do on its visible tests.
         """
-        keys = [None if answer is None else self._key(answer) for answer in answers]
+        if self._config.grader == "code" and item is not None:
+            programs = list(dict.fromkeys(answer for answer in answers if answer is not None))
+            found = await self._programs.signatures(item, programs)
+            by_text = dict(zip(programs, found, strict=True))
+            keys = [None if answer is None else by_text[answer] for answer in answers]
+        else:
+            keys = [None if answer is None else self._key(answer) for answer in answers]
         if self._config.grader == "math":
             formulas = list(dict.fromkeys(key for key in keys if isinstance(key, str)))
             parts = await partition(formulas, self._same)
@@ -141,6 +168,8 @@ class Grader:
                 generated = self._config.reasoning_gym
                 decimal = generated is not None and generated.task in DECIMAL_TASKS
                 return plain.decimal(answer.strip()) if decimal else answer.strip()
+            case "code":
+                return answer.strip()
 
     async def _grade(self, item: Item, answer: str) -> Grade:
         """The grade of one answer, from memory if it has been judged before."""
@@ -155,6 +184,12 @@ class Grader:
         return grade
 
     async def _judge(self, item: Item, answer: str) -> Grade:
+        if self._config.grader == "code":
+            verdict = await self._programs.grade(item, answer)
+            if verdict.outcome == "refused":
+                return Grade(None, f"refused: {verdict.reason}")
+            reason = f"{verdict.outcome}: {verdict.reason}" if verdict.reason else verdict.outcome
+            return Grade(verdict.outcome == "passed", reason)
         if item.reference is not None and self._key(item.reference) == self._key(answer):
             return EQUAL
         if item.metadata.get("scoring") == "own":
