@@ -62,7 +62,8 @@ def test_it_is_an_engine_and_says_what_it_is(real: Real) -> None:
     provenance = real.engine.provenance()
     assert provenance["dtype"] == "float32"
     assert provenance["fingerprint"] == real.engine.fingerprint
-    assert "<|im_start|>user\nWhat is 17 + 25?" in real.engine._process._tokenizer.decode(chat(real))
+    shown = real.engine._process._tokenizer.decode(chat(real))
+    assert "<|im_start|>user\nWhat is 17 + 25?" in shown
 
 
 @pytest.mark.vllm
