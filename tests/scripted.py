@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,10 +27,15 @@ from ttscale.trace import TOKEN, Path, Problem
 
 @dataclass
 class ScriptedEngine:
-    """Replies `reply(prefix text, seed)`, each after `delay(prefix, seed)` turns of the loop."""
+    """Replies `reply(prefix text, seed)`, each after `delay(prefix, seed)` turns of the loop.
+
+    Watched tokens have the probabilities `first(prefix text)`, 0 where it names none; confidences
+    are 3 more than log-probabilities.
+    """
 
     reply: Callable[[str, int], str]
     delay: Callable[[str, int], int] = lambda prefix, seed: 0
+    first: Callable[[str], Mapping[str, float]] = lambda prefix: {}
     max_context: int = 10_000
     fingerprint: str = "scripted"
     model: str = "scripted"
@@ -79,6 +85,9 @@ class ScriptedEngine:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Completion] = loop.create_future()
         text, finish = self._cut(self.reply(prefix, seed), sampling)
+        chances = self.first(prefix) if sampling.watch else {}
+        watched = [chances.get(chr(token), 0.0) for token in sampling.watch]
+        told = array("f", [math.log(chance) if chance else -math.inf for chance in watched])
         self.running[future] = (text, finish)
         turns = self.delay(prefix, seed)
 
@@ -88,18 +97,33 @@ class ScriptedEngine:
             if left > 0:
                 loop.call_soon(tick, left - 1)
             else:
-                self._resolve(future, text, finish)
+                self._resolve(future, text, finish, told, sampling.top_logprobs)
 
         loop.call_soon(tick, turns)
         return future
 
-    def _resolve(self, future: asyncio.Future[Completion], text: str, finish: str) -> None:
+    def _resolve(
+        self,
+        future: asyncio.Future[Completion],
+        text: str,
+        finish: str,
+        watched: array[float] | None = None,
+        top_logprobs: int = 0,
+    ) -> None:
         self.running.pop(future)
         self.n_generated += len(text)
         self.n_streams += 1
         logprobs = array("f", [-0.1 * (1 + ord(c) % 7) for c in text])
+        sure = array("f", [3 + logprob for logprob in logprobs] if top_logprobs else [])
         future.set_result(
-            Completion(self.encode(text), text, finish, logprobs)  # type: ignore[arg-type]
+            Completion(
+                self.encode(text),
+                text,
+                finish,  # type: ignore[arg-type]
+                logprobs,
+                confidences=sure,
+                watched=watched or array("f"),
+            )
         )
 
     @staticmethod

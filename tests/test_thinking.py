@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from tests.contract.playing import experiment
-from tests.scripted import make_problem
+from tests.scripted import PlainGrading, ScriptedEngine, make_problem, make_session
+from ttscale.context import Context
+from ttscale.engine.protocol import Sampling
 from ttscale.record.journal import Journal
 from ttscale.run.judging import Judge
-from ttscale.thinking import MARKS, final, split
+from ttscale.thinking import MARKS, final, opening, split
+from ttscale.trace import Problem
 
 
 @pytest.mark.parametrize(("opened", "closed"), MARKS)
@@ -18,6 +23,25 @@ def test_what_follows_the_closing_mark_is_the_answer(opened: str, closed: str) -
     assert split(f"{opened}2+2\n{closed}\n4") == ("2+2\n", "\n4", True)
     assert split(f"\n{opened}2+2 is 4, or") == ("2+2 is 4, or", "", False)
     assert split(f"2+2{closed}4") == ("2+2", "4", True), "the template may have opened it"
+
+
+def test_a_template_may_have_opened_it(tmp_path: Path) -> None:
+    assert opening("assistant\n<think>\n") == "<think>" and opening("<think> so") == ""
+
+    async def main() -> list[str | None]:
+        engine = ScriptedEngine(lambda prefix, seed: ["2+2 =5", "2+2 =5</think> =4"][seed % 2])
+        session = make_session(engine, Journal(tmp_path / "j"))
+        problem = make_problem("2+2<think>\n")
+        ctx = Context(session, problem, "arm", Sampling())
+        return sorted(map(str, map(ctx.answer, await ctx.sample(problem.root, n=2))))
+
+    # This grader knows no marks: it is told of the one in the prompt.
+    class Reading(PlainGrading):
+        def answer(self, problem: Problem, response: str) -> str | None:
+            return super().answer(problem, final(response))
+
+    with mock.patch("tests.scripted.PlainGrading", Reading):
+        assert asyncio.run(main()) == ["4", "None"]
 
 
 def test_without_marks_everything_is_the_answer() -> None:

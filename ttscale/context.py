@@ -28,12 +28,16 @@ from ttscale.record.ledger import Entry, Kind
 from ttscale.session import Call, Session
 from ttscale.steps import split
 from ttscale.strategy import STEP, Until, Verifier
+from ttscale.thinking import opening
 from ttscale.trace import TOKEN, Path, Problem, held_tokens
 
 T = TypeVar("T")
 
 PARAGRAPH = Until(text=("\n\n",))
 """The field's usual step."""
+
+PROMPT_END = 16
+"""Tokens of a prompt's end in which a mark that opens thinking is looked for."""
 
 
 class OutOfBudget(Exception):
@@ -533,7 +537,9 @@ class Context:
     def answer(self, path: Path) -> str | None:
         """The answer a finished path gives, None if there is none."""
         if path not in self._answers:
-            self._answers[path] = self._session.grading.answer(self.problem, path.response)
+            prompt_end = self._engine(path).decode(path.root.token_ids[-PROMPT_END:])
+            response = opening(prompt_end) + path.response
+            self._answers[path] = self._session.grading.answer(self.problem, response)
         return self._answers[path]
 
     async def classes(self, paths: Sequence[Path]) -> list[int | None]:

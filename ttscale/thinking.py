@@ -1,7 +1,7 @@
 """Thinking and answer of a reasoning model's response, told apart by the marks of its format.
 
 The one place that knows the marks. A response that opens its thinking and never closes it has not
-answered. One that only closes it was opened by the chat template.
+answered. Where the chat template opens it, the mark is at the prompt's end.
 """
 
 from __future__ import annotations
@@ -66,6 +66,12 @@ def split(text: str) -> Thought:
 def final(text: str) -> str:
     """What a response answers, without its thinking."""
     return split(text).answer
+
+
+def opening(prompt_end: str) -> str:
+    """The mark that opens thinking at the end of a prompt, empty if there is none."""
+    last = prompt_end.rstrip()
+    return next((opened for opened, _ in MARKS if last.endswith(opened)), "")
 
 
 def _channels(text: str) -> Thought:

@@ -148,6 +148,7 @@ def play(
     return asyncio.run(main())
 
 
+CORPUS = str(FilePath(__file__).with_name("corpus.txt"))
 SETTINGS: dict[str, dict[str, Any]] = {
     "beam_search": {"width": 2},
     "lookahead": {"width": 2},
@@ -156,6 +157,13 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "mcts": {"n": 6, "width": 2, "batch": 2},
     "minimum_bayes_risk": {"languages": ["French"], "evidence": 1},
     "committee": {"width": 2, "message": 30},
+    "semantic_entropy": {"rounds": 2},
+    "deepconf": {"warmup": 2, "keep": 0.5, "window": 40, "check": 50},
+    "budget_forcing": {"waits": 1, "maximum": 300, "close": "", "cue": "\n\nAnswer:"},
+    "map_reduce": {"cue": "Step 1:", "conclusion": 100},
+    "iterative_retrieval": {"corpus": CORPUS, "iterations": 2},
+    "process_reward_agent": {"corpus": CORPUS, "beam": 2},
+    "compute_optimal": {"pilot": 2, "budgets": [4, 3, 2]},
 }
 """What a strategy needs set to have something to choose between at this size."""
 

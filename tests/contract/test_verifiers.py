@@ -11,17 +11,22 @@ from typing import Any
 
 import pytest
 
-from tests.contract.playing import Silent, experiment
+from tests.contract.playing import Silent, SureEngine, experiment
 from ttscale import registry
 from ttscale.benchmark.source import load as load_items
 from ttscale.context import Context
-from ttscale.engine.simulated import SimulatedConfig, SimulatedEngine
+from ttscale.engine.simulated import SimulatedConfig, SimulatedScorer
 from ttscale.record.journal import Journal
 from ttscale.record.ledger import Ledger
 from ttscale.run.judging import Judge
 from ttscale.run.runner import prepare
 from ttscale.run.sweep import arms
 from ttscale.session import Session
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "ensemble": {"of": ["mean_logprob", {"name": "judge", "verdicts": 2}]},
+}
+"""What a verifier needs set."""
 
 pytestmark = pytest.mark.parametrize("name", registry.names("verifiers"))
 
@@ -30,20 +35,24 @@ def scores(
     tmp_path: FilePath, name: str, *, order: int | None = None, reference: str | None = None
 ) -> dict[str, float]:
     """Scores of ten samples of a problem, by response; asked for in a random order if wished."""
-    setup = experiment(tmp_path, {"name": "best_of_n", "n": 4, "verifier": name}, size=1)
+    verifier = {"name": name, **SETTINGS.get(name, {})}
+    entry = {"name": "best_of_n", "n": 4, "verifier": verifier}
+    sampling = {"max_tokens": 600, "top_logprobs": 5}
+    setup = experiment(tmp_path, entry, size=1, sampling=sampling)
     (arm,) = arms(setup)
     items = load_items(setup.config.benchmark, folder=setup.folder)
 
     async def main() -> dict[str, float]:
         assert isinstance(setup.config.model, SimulatedConfig)
-        engine = SimulatedEngine(setup.config.model)
+        engine = SureEngine(setup.config.model)
         journal = Journal(tmp_path / f"{order}{reference}")
         await engine.start()
         async with Judge(setup.config, journal) as judge:
             (problem,) = prepare(setup, engine, items, [arm], Silent())
             if reference is not None:
                 problem = dataclasses.replace(problem, reference=reference)
-            session = Session(engine, journal, Ledger(), judge)
+            scorers = {"prm": SimulatedScorer(), "orm": SimulatedScorer()}
+            session = Session(engine, journal, Ledger(), judge, scorers=scorers)
             ctx = Context(session, problem, "arm", arm.sampling, arm.verifier)
             paths = await ctx.sample(problem.root, n=10)
             if order is not None:

@@ -1,0 +1,1 @@
+"""When to stop, and whom to trust: pure functions that adaptive strategies share."""

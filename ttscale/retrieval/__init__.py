@@ -1,0 +1,1 @@
+"""Documents out of a local corpus, for strategies that look things up."""

@@ -1,0 +1,1 @@
+"""What chooses among finished solutions: weights of votes, utilities, and models that are asked."""
