@@ -68,7 +68,8 @@ def build(
 ) -> Any:
     """A plug-in with its fields checked and converted.
 
-    A field that is itself a strategy is given as a name or as a mapping with a `name`.
+    A field that is itself a plug-in is given as a name or as a mapping with a `name`; one that is a
+    tuple of them as a list of these.
 
     Raises InputError naming the field, its value, and what would be right.
     """
@@ -87,15 +88,15 @@ def build(
                 got=value,
                 hint=f"{closest(key, known)}. Its fields: {valid}",
             )
-        inner = _plugin_kind(hints[key])
-        if inner is not None and not isinstance(value, Strategy | Verifier):
-            spec = {"name": value} if isinstance(value, str) else dict(value)
-            inner_name = spec.pop("name", None)
-            if not isinstance(inner_name, str):
-                raise InputError(
-                    "a plug-in inside a plug-in needs a name", where=f"{where}.{key}", got=value
+        if (inner := _plugin_kind(hints[key])) is not None:
+            if typing.get_origin(hints[key]) is tuple:
+                listed = value if isinstance(value, list | tuple) else [value]
+                values[key] = tuple(
+                    _nested(inner, one, f"{where}.{key}.{place}", folder)
+                    for place, one in enumerate(listed)
                 )
-            values[key] = build(inner, inner_name, spec, where=f"{where}.{key}", folder=folder)
+            else:
+                values[key] = _nested(inner, value, f"{where}.{key}", folder)
             continue
         adapter: TypeAdapter[Any] = TypeAdapter(
             hints[key], config=ConfigDict(arbitrary_types_allowed=True)
@@ -132,6 +133,17 @@ def holds_sequence(kind: Kind, name: str, field: str, folder: FilePath | None = 
     hint = hints.get(field)
     options = [hint, *typing.get_args(hint)]
     return any(typing.get_origin(option) in {tuple, list} for option in options)
+
+
+def _nested(kind: Kind, value: Any, where: str, folder: FilePath | None) -> Any:
+    """The plug-in that a field of another one names."""
+    if isinstance(value, Strategy | Verifier):
+        return value
+    spec = {"name": value} if isinstance(value, str) else value
+    if not isinstance(spec, Mapping) or not isinstance(spec.get("name"), str):
+        raise InputError("a plug-in inside a plug-in needs a name", where=where, got=value)
+    fields = {key: field for key, field in spec.items() if key != "name"}
+    return build(kind, spec["name"], fields, where=where, folder=folder)
 
 
 def _plugin_kind(hint: Any) -> Kind | None:

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 Kind = Literal["generate", "score", "embed"]
 
 
+def rescoring_arm(verifier: str, sample_set: str) -> str:
+    """The arm under which scores are billed that a verifier gives to samples of a finished run."""
+    return f"rescore:{verifier}" + (f" [{sample_set}]" if sample_set != "samples" else "")
+
+
 class Entry(NamedTuple):
     """What one sequence took.
 

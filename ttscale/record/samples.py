@@ -51,6 +51,10 @@ class SampleSet:
         """Whether a verifier's scores look at the reference answer, as far as the pool says."""
         return verifier in self.metadata.get("oracles", ())
 
+    def is_rescored(self, verifier: str) -> bool:
+        """Whether a verifier scored the samples after the run had ended."""
+        return verifier in self.metadata.get("rescored", ())
+
 
 def read_samples(path: FilePath) -> list[SampleSet]:
     """The sample sets of a run folder, a pool (Parquet, JSONL) or a counts file (CSV).

@@ -14,17 +14,16 @@ from typing import Any
 
 from ttscale.benchmark.item import Item
 from ttscale.context import Context, OutOfBudget
-from ttscale.engine.protocol import Engine, EngineDied, Sampling, Scorer
-from ttscale.engine.simulated import SimulatedConfig
-from ttscale.engine.vllm import VLLMConfig
+from ttscale.engine.protocol import Engine, EngineDied, Sampling
 from ttscale.errors import InputError, Interrupted, TTScaleError, shorten
 from ttscale.record.files import write_json
 from ttscale.record.journal import NAME, Journal
 from ttscale.record.ledger import Ledger
 from ttscale.run import folder as folders
-from ttscale.run.config import Experiment, make_engine, make_scorer
+from ttscale.run.config import Experiment
 from ttscale.run.display import Display
 from ttscale.run.judging import Judge
+from ttscale.run.models import start_models
 from ttscale.run.outputs import read_summary, write_outputs
 from ttscale.run.sweep import Arm, arms
 from ttscale.run.work import Outcome, Sample, Status, Work
@@ -64,44 +63,33 @@ async def _run(
         stack.callback(journal.close)
         if (n_calls := journal.n_calls()) > 0:
             display.say(f"resuming {folders.show(folder)}: {n_calls:,} samples are in its journal")
-        engine = make_engine(config.model, folder / "engine.log")
-        stack.push_async_callback(engine.close)
-        engines: dict[str, Engine] = {}
-        scorers: dict[str, Scorer] = {}
-        for name, model in config.models.items():
-            log = folder / f"engine-{name}.log"
-            if isinstance(model, VLLMConfig | SimulatedConfig):
-                engines[name] = make_engine(model, log)
-                stack.push_async_callback(engines[name].close)
-            else:
-                scorers[name] = make_scorer(model, log)
-                stack.push_async_callback(scorers[name].close)
         judge = await stack.enter_async_context(Judge(config, journal))
-        display.say(f"loading {engine.model} …")
-        await engine.start()
-        others: dict[str, Engine | Scorer] = {**engines, **scorers}
-        for name, other in others.items():
-            display.say(f"loading {other.model} as {name} …")
-            await other.start()
-        for name, scorer in scorers.items():
-            _check_tokens(name, scorer, engine)
+        models = await start_models(stack, config, folder, display)
+        engine = models.policy
         _borrow(journal, folder, engine, display, fresh=fresh)
         problems = prepare(experiment, engine, items, chosen, display)
         session = Session(
-            engine, journal, Ledger(), judge, seed=config.seed, engines=engines, scorers=scorers
+            engine,
+            journal,
+            Ledger(),
+            judge,
+            seed=config.seed,
+            engines=models.engines,
+            scorers=models.scorers,
         )
         provenance = {
             **_provenance(experiment),
+            "folder": os.path.relpath(experiment.folder, folder),
             "fingerprint": engine.fingerprint,
             **engine.provenance(),
-            "models": {name: other.provenance() for name, other in others.items()},
+            "models": {name: other.provenance() for name, other in models.others.items()},
         }
         write_json(provenance, folder / "provenance.json")
         work = Work(experiment, chosen, problems, provenance, session.ledger, engine.simulated)
         started = time.monotonic()
         display.begin(len(chosen) * len(problems), session, engine)
         try:
-            await _work_through(work, session, display)
+            await work_through(work, session, display)
         finally:
             display.end()
             journal.commit()
@@ -114,17 +102,6 @@ async def _run(
         first = next(iter(work.outcomes.values()))
         raise TTScaleError(f"every problem failed; the first with: {first.error}")
     return folder
-
-
-def _check_tokens(name: str, scorer: Scorer, engine: Engine) -> None:
-    """A reward model that reads the policy's token ids has its tokenizer."""
-    if not scorer.agrees_with(engine):
-        raise InputError(
-            "this reward model reads the policy's token ids and has another tokenizer",
-            where=f"models.{name}",
-            got=f"{scorer.model}, and the policy is {engine.model}",
-            hint="give the reward model's own `format:` with layout chat, dialogue, text or pieces",
-        )
 
 
 def _borrow(
@@ -186,7 +163,7 @@ def prepare(
     return problems
 
 
-async def _work_through(work: Work, session: Session, display: Display) -> None:
+async def work_through(work: Work, session: Session, display: Display) -> None:
     """All arms over all problems, `concurrency` pairs in flight, arm by arm."""
     pairs: Iterator[tuple[Arm, Problem]] = (
         (arm, problem) for arm in work.arms for problem in work.problems
@@ -269,8 +246,8 @@ async def attempt(session: Session, experiment: Experiment, arm: Arm, problem: P
     except Exception as error:  # the one place: a strategy's own failure does not end the run
         message = shorten(f"{type(error).__name__}: {error}", 500)
         return Outcome(arm.label, problem.id, "failed", error=message)
-    samples = await _samples(ctx, experiment, arm)
     path = answer.path
+    samples = await _samples(ctx, experiment, arm, path)
     text = None if path is None else ctx.answer(path)
     correct = False if path is None else (await ctx.grade([path]))[0]
     if status == "answered" and text is None:
@@ -317,9 +294,12 @@ async def best_finished(ctx: Context) -> Answer:
     )
 
 
-async def _samples(ctx: Context, experiment: Experiment, arm: Arm) -> list[Sample]:
-    """The finished paths, graded, for the pool."""
-    paths = ctx.finished
+async def _samples(
+    ctx: Context, experiment: Experiment, arm: Arm, answer: Path | None
+) -> list[Sample]:
+    """The finished paths, graded, for the pool; the answer too, if it has a prompt of its own."""
+    own = answer is None or answer.root is ctx.problem.root
+    paths = ctx.finished if answer is None or own else [*ctx.finished, answer]
     grades = await ctx.grade(paths)
     default = experiment.config.sampling.sampling(experiment.config.benchmark.prompt.stop)
     samples = []
@@ -330,7 +310,17 @@ async def _samples(ctx: Context, experiment: Experiment, arm: Arm) -> list[Sampl
         scores = {}
         if arm.verifier_name is not None and path in ctx.scores:
             scores[arm.verifier_name] = ctx.scores[path]
-        samples.append(Sample(path.stream, sample_set, path, ctx.answer(path), correct, scores))
+        samples.append(
+            Sample(
+                path.stream,
+                sample_set,
+                plain or arm.sampling,
+                path,
+                ctx.answer(path),
+                correct,
+                scores,
+            )
+        )
     return samples
 
 

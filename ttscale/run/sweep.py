@@ -97,16 +97,8 @@ def _arm(entry: Mapping[str, Any], where: str, experiment: Experiment) -> Arm:
     fields = {key: value for key, value in entry.items() if key not in RESERVED}
     strategy = registry.build("strategies", name, fields, where=where, folder=folder)
     verifier_name, verifier = None, None
-    spec = entry.get("verifier")
-    if spec is not None:
-        spec = {"name": spec} if isinstance(spec, str) else dict(spec)
-        verifier_name = spec.pop("name", None)
-        if not isinstance(verifier_name, str):
-            raise InputError("a verifier needs a name", where=f"{where}.verifier", got=spec)
-        verifier = registry.build(
-            "verifiers", verifier_name, spec, where=f"{where}.verifier", folder=folder
-        )
-        verifier_name = _short(entry["verifier"])
+    if entry.get("verifier") is not None:
+        verifier_name, verifier = build_verifier(entry["verifier"], f"{where}.verifier", folder)
     elif strategy.needs_verifier:
         raise InputError(
             f"{name} needs a verifier",
@@ -116,6 +108,23 @@ def _arm(entry: Mapping[str, Any], where: str, experiment: Experiment) -> Arm:
     changes = entry.get("sampling") or {}
     sampling = _sampling(changes, where, experiment)
     return Arm(_label(entry, changes), strategy, verifier, verifier_name, sampling)
+
+
+class NamedVerifier(NamedTuple):
+    """A verifier, and its name with what was set, for the pool's column."""
+
+    name: str
+    verifier: Verifier
+
+
+def build_verifier(given: Any, where: str, folder: FilePath) -> NamedVerifier:
+    """A verifier from its name, or from a mapping with a `name` and its fields."""
+    spec = {"name": given} if isinstance(given, str) else dict(given)
+    name = spec.pop("name", None)
+    if not isinstance(name, str):
+        raise InputError("a verifier needs a name", where=where, got=spec)
+    verifier = registry.build("verifiers", name, spec, where=where, folder=folder)
+    return NamedVerifier(shorthand(given), verifier)
 
 
 def _sampling(changes: Any, where: str, experiment: Experiment) -> Sampling:
@@ -143,17 +152,20 @@ def _label(entry: Mapping[str, Any], sampling: Mapping[str, Any]) -> str:
     """The given label, or the name with what was set: `best_of_n(n=16, mean_logprob)`."""
     if entry.get("label"):
         return str(entry["label"])
-    parts = [f"{key}={_short(value)}" for key, value in entry.items() if key not in RESERVED]
+    parts = [f"{key}={shorthand(value)}" for key, value in entry.items() if key not in RESERVED]
     if entry.get("verifier"):
-        parts.append(_short(entry["verifier"]))
-    parts += [f"{key}={_short(value)}" for key, value in sampling.items()]
+        parts.append(shorthand(entry["verifier"]))
+    parts += [f"{key}={shorthand(value)}" for key, value in sampling.items()]
     return f"{entry['name']}({', '.join(parts)})" if parts else str(entry["name"])
 
 
-def _short(value: Any) -> str:
+def shorthand(value: Any) -> str:
+    """A field's value or a plug-in as labels name it: `prm(aggregate=min)`."""
     if isinstance(value, Mapping):
         inner = dict(value)
         name = inner.pop("name", "")
-        rest = ", ".join(f"{key}={_short(item)}" for key, item in inner.items())
+        rest = ", ".join(f"{key}={shorthand(item)}" for key, item in inner.items())
         return f"{name}({rest})" if rest else str(name)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(shorthand, value))}]"
     return str(value)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from ttscale.engine.protocol import Sampling
 from ttscale.record.ledger import Ledger
 from ttscale.run.config import Experiment
 from ttscale.run.sweep import Arm
@@ -18,11 +19,13 @@ class Sample(NamedTuple):
     """A finished path as the pool has it.
 
     `sample_set` is the name of the distribution it was drawn from: the sampling parameters, for a
-    plain sample of the prompt; the arm's label, for the end of a search.
+    plain sample of the prompt; the arm's label, for the end of a search. `sampling` are these
+    parameters.
     """
 
     key: tuple[bytes, int]
     sample_set: str
+    sampling: Sampling
     path: Path
     answer: str | None
     correct: bool | None

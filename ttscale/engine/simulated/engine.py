@@ -17,6 +17,7 @@ from ttscale.engine.simulated import characters
 from ttscale.engine.simulated.batching import BLOCK, GONE, PrefixCache, Slots, TimingConfig
 from ttscale.engine.simulated.law import World, WorldConfig
 from ttscale.engine.simulated.solution import Draft, Standing, Writer
+from ttscale.engine.simulated.verdict import Verdict, find_verdict
 
 _VERSION = 1
 """Of the law of samples: part of the fingerprint, so that no journal mixes two laws."""
@@ -68,10 +69,12 @@ class Totals(NamedTuple):
 
 @dataclass(slots=True)
 class _Prompt:
-    """A prefix, read once for all its streams: where it stands, its cache blocks, what is left."""
+    """A prefix, read once for all its streams: where it stands or which verdict it asks for, its
+    cache blocks, what is left."""
 
     token_ids: array[int]
     standing: Standing
+    verdict: Verdict | None
     blocks: list[int]
     rest: array[int]
 
@@ -273,7 +276,8 @@ class SimulatedEngine:
         if prompt is None:
             blocks = self._cache.names(prefix) if self._cache else []
             rest = prefix[BLOCK * len(blocks) :]
-            prompt = _Prompt(prefix, self._writer.read(prefix), blocks, rest)
+            verdict = find_verdict(prefix, self._writer.world.person)
+            prompt = _Prompt(prefix, self._writer.read(prefix), verdict, blocks, rest)
             if len(self._prompts) >= _N_PROMPTS:
                 self._prompts.clear()
             self._prompts[name] = prompt
@@ -287,7 +291,10 @@ class SimulatedEngine:
         prompt = stream.prompt
         n_prompt = len(prompt.token_ids)
         room = self.max_context - n_prompt
-        stream.draft = self._writer.write(prompt.standing, stream.sampling, stream.seed, room)
+        if prompt.verdict is not None:
+            stream.draft = prompt.verdict.write(stream.sampling, stream.seed, room)
+        else:
+            stream.draft = self._writer.write(prompt.standing, stream.sampling, stream.seed, room)
         stream.n_rounds = len(stream.draft.token_ids)
         if self._cache is not None:
             reusable = (n_prompt - 1) // BLOCK
@@ -311,6 +318,7 @@ class SimulatedEngine:
             root = prompt.blocks[-1] if prompt.blocks else 0
             self._cache.add_grown(root, prompt.rest, ids)
         started = stream.submitted
+        watch, verdict = stream.sampling.watch, prompt.verdict
         stream.set_result(
             Completion(
                 ids,
@@ -320,6 +328,7 @@ class SimulatedEngine:
                 stream.n_cached,
                 started,
                 self.slots.now - started,
+                watched=verdict.watched(watch) if verdict else array("f"),
             )
         )
 
