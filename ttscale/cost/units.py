@@ -1,4 +1,4 @@
-"""Amounts with units: `1e15 FLOPs`, `60 s`, `0.05 USD`, `200 J`, `3 GB`, `3.35 TB/s`.
+"""Amounts with units: `1e15 FLOPs`, `60 s`, `0.05 USD`, `200 J`, `3 GB`, `64 samples`.
 
 Decimal prefixes are powers of 1000 (GB = 1e9 bytes), binary ones of 1024 (GiB = 2**30 bytes).
 One multiply-add is 2 FLOPs.
@@ -39,6 +39,13 @@ SPELLINGS: dict[str, dict[str, float]] = {
         **{"joule": 1.0, "joules": 1.0, "mJ": 1e-3, "Wh": 3600.0, "kWh": 3.6e6},
     },
     "watts": {"W": 1.0, "kW": 1e3, "watt": 1.0, "watts": 1.0},
+    "samples": {"sample": 1.0, "samples": 1.0},
+    "tokens": {
+        f"{prefix}{space}{unit}": factor
+        for prefix, factor in DECIMAL.items()
+        for space in ("", " ")
+        for unit in ("token", "tokens")
+    },
 }
 EXAMPLES = {
     "flops": "1e15 FLOPs",
@@ -48,6 +55,8 @@ EXAMPLES = {
     "usd": "0.05 USD",
     "joules": "200 J",
     "watts": "700 W",
+    "samples": "64 samples",
+    "tokens": "10000 tokens",
     "flops/s": "989 TFLOP/s",
     "bytes/s": "3.35 TB/s",
     "usd/s": "2.50 USD/h",
@@ -71,7 +80,8 @@ class Quantity(NamedTuple):
 
     Attributes
     ----------
-    amount : in FLOPs, eFLOPs, bytes, seconds, USD, joules, watts, or one of these per second.
+    amount : in FLOPs, eFLOPs, bytes, seconds, USD, joules, watts, samples, tokens, or one of these
+        per second.
     dimension : a key of `EXAMPLES`, such as `flops` or `bytes/s`.
     """
 
@@ -142,6 +152,9 @@ def format_quantity(amount: float, dimension: str) -> str:
         return f"{amount:.4g} USD"
     if dimension == "seconds":
         return _duration(amount)
+    if dimension in {"samples", "tokens"}:
+        number = f"{amount:.4g}" if abs(amount) < 1000 else f"{amount:,.0f}"
+        return f"{number} {dimension[:-1] if number == '1' else dimension}"
     prefix, factor = "", 1.0
     for letter, size in DECIMAL.items():
         if abs(amount) >= size:

@@ -12,6 +12,16 @@ from ttscale.stats.benchmarks import (
     probability_of_improvement,
     stratified_bootstrap,
 )
+from ttscale.stats.calibration import (
+    CalibrationError,
+    Reliability,
+    brier,
+    calibration_error,
+    cross_fitted,
+    isotonic,
+    platt,
+    reliability,
+)
 from ttscale.stats.coverage import (
     AcceptFirst,
     accept_first,
@@ -39,7 +49,15 @@ from ttscale.stats.intervals import (
     replicates,
 )
 from ttscale.stats.majority import majority_at_k, majority_at_k_iid, majority_limit
+from ttscale.stats.mixture import (
+    RateMixture,
+    rate_mixture,
+)
 from ttscale.stats.ordering import best_of_k, expected_longest, selection_efficiency
+from ttscale.stats.paired import (
+    holm,
+    paired_p_value,
+)
 from ttscale.stats.pool_curves import Curves, curves, log_spaced
 from ttscale.stats.proportions import (
     McNemar,
@@ -49,26 +67,48 @@ from ttscale.stats.proportions import (
     pass_at_k_posterior,
     wilson,
 )
+from ttscale.stats.ranking import (
+    RankQuality,
+    auroc,
+    average_precision,
+    rank_quality,
+)
+from ttscale.stats.turning import (
+    TurningPoint,
+    turning_point,
+)
 from ttscale.stats.voting import Estimate, weighted_majority_at_k
 
 __all__ = [
     "AcceptFirst",
+    "CalibrationError",
     "Curves",
     "Difference",
     "Estimate",
     "Frontier",
     "Interval",
     "McNemar",
+    "RankQuality",
+    "RateMixture",
+    "Reliability",
+    "TurningPoint",
     "accept_first",
     "arise",
+    "auroc",
+    "average_precision",
     "best_of_k",
+    "brier",
+    "calibration_error",
     "cost_of_pass",
     "cost_of_pass_frontier",
+    "cross_fitted",
     "curves",
     "design_effect",
     "expected_longest",
     "g_pass_at_k",
+    "holm",
     "interquartile_mean",
+    "isotonic",
     "jeffreys",
     "log_spaced",
     "majority_at_k",
@@ -79,19 +119,25 @@ __all__ = [
     "median_of_tasks",
     "optimality_gap",
     "paired_difference",
+    "paired_p_value",
     "pass_at_k",
     "pass_at_k_posterior",
     "pass_hat_k",
     "performance_profile",
+    "platt",
     "probability_of_improvement",
     "problem_weights",
+    "rank_quality",
+    "rate_mixture",
     "rate_until_success",
+    "reliability",
     "replicates",
     "s1_control",
     "s1_performance",
     "s1_scaling",
     "selection_efficiency",
     "stratified_bootstrap",
+    "turning_point",
     "weighted_majority_at_k",
     "wilson",
     "within_problem_variance",

@@ -182,13 +182,13 @@ def _interval(
     estimate, draws = np.where(hidden, np.nan, estimate), np.where(hidden, np.nan, draws)
     tail = (1.0 - level) / 2.0
     if method == "bootstrap":
-        tail = _expanded_tail(tail, int(np.min(count, where=count > 0, initial=len(matrix))))
+        tail = expanded_tail(tail, int(np.min(count, where=count > 0, initial=len(matrix))))
     low, high = np.quantile(draws, (tail, 1.0 - tail), axis=0)
     ends = np.minimum(low, estimate)[()], np.maximum(high, estimate)[()]
     return Interval(estimate[()], *ends), draws
 
 
-def _expanded_tail(tail: float, n_problems: int) -> float:
+def expanded_tail(tail: float, n_problems: int) -> float:
     """Tail of the percentile interval that is as wide as Student's t on a mean of n values.
 
     The plain percentile interval is narrow by sqrt((n-1)/n) z/t: 93 % for 95 % at n = 20.
