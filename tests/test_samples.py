@@ -67,3 +67,10 @@ def test_bad_pools_are_refused(tmp_path: Path, changes: dict[str, Any], message:
         rows[1] |= changes
     with pytest.raises(InputError, match=message):
         read_samples(write(tmp_path / "p.jsonl", rows))
+
+
+def test_a_set_without_a_name_is_a_set(tmp_path: Path) -> None:
+    (samples,) = read_samples(
+        write(tmp_path / "p.jsonl", [{**row, "sample_set": None} for row in ROWS])
+    )
+    assert samples.pool is not None and len(samples.pool) == 3

@@ -1,6 +1,6 @@
 """How often 95 % intervals of a law hold the truth, on simulated pools with known truth.
 
-    python tests/benchmarks/laws_intervals.py [--repeats 200] [--n 100]
+    python tests/benchmarks/laws_intervals.py [--repeats 200] [--n 100] [--only two_cluster …]
 
 Prints Markdown tables: the share of pools whose interval holds each parameter, the curve within
 and far beyond the fitted range, and the saturation points.
@@ -91,13 +91,15 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=200)
     parser.add_argument("--n", type=int, default=100)
     parser.add_argument("--law", default="true", help="'true': the family drawn from; or 'auto'")
+    parser.add_argument("--only", nargs="+", choices=TRUE, default=list(TRUE))
     arguments = parser.parse_args()
     print(
         f"{N_PROBLEMS} problems, n = {arguments.n}, {arguments.repeats} pools, {N_BOOTSTRAP} "
         f"resamples, law fitted: {arguments.law}; % of 95 % intervals that hold the truth\n"
     )
     everything: list[np.ndarray] = []
-    for name, values in TRUE.items():
+    for name in arguments.only:
+        values = TRUE[name]
         law = "auto" if arguments.law == "auto" else name
         shares = held(name, law, arguments.n, arguments.repeats)
         everything += list(shares.values())

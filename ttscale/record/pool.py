@@ -151,6 +151,7 @@ def make_pool(rows: Iterable[Mapping[str, Any]], metadata: Mapping[str, Any] | N
         "finish_reason": pa.string(),
         "response": pa.string(),
     }
+    rows = [{**row, "sample_set": row.get("sample_set") or ""} for row in rows]
     scores = sorted({key for row in rows for key in row if key.startswith("score.")})
     columns = {
         name: pa.array([row.get(name) for row in rows], type=kind) for name, kind in fields.items()
@@ -205,7 +206,11 @@ def read_pool(path: FilePath) -> Pool:
 def _typed(table: pa.Table, path: FilePath) -> pa.Table:
     """The table with the columns that are computed with in their types, or InputError."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
+    if "sample_set" in table.column_names:
+        names = pc.fill_null(table["sample_set"].cast(pa.string()), "")
+        table = table.set_column(table.column_names.index("sample_set"), "sample_set", names)
     kinds = {"correct": pa.bool_(), "answer_class": pa.int64()}
     kinds |= {name: pa.float64() for name in table.column_names if name.startswith("score.")}
     for name, kind in kinds.items():
