@@ -9,27 +9,26 @@ from __future__ import annotations
 import asyncio
 import bisect
 import contextvars
-import math
 from array import array
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from hashlib import blake2b
 from itertools import groupby
 from typing import Any, TypeVar
 
 import numpy as np
 
-from ttscale.engine.protocol import Engine, Sampling, Scorer, Solution
+from ttscale.branch import Branch, current, in_step
+from ttscale.engine.protocol import Engine, Sampling
 from ttscale.errors import InputError
-from ttscale.prefixes import Prefixes
 from ttscale.record.journal import Stored
-from ttscale.record.ledger import Entry, Kind
+from ttscale.record.ledger import Entry
 from ttscale.session import Call, Session
-from ttscale.steps import split
+from ttscale.step_scores import StepScores
 from ttscale.strategy import STEP, Until, Verifier
 from ttscale.thinking import opening
-from ttscale.trace import TOKEN, Path, Problem, held_tokens
+from ttscale.trace import Path, Problem, held_tokens
 
 T = TypeVar("T")
 
@@ -42,29 +41,6 @@ PROMPT_END = 16
 
 class OutOfBudget(Exception):
     """The budget does not hold another sample; the runner answers with the best finished path."""
-
-
-@dataclass(slots=True)
-class _Branch:
-    """One strand of a strategy: its label, its stream counters, its random numbers, its budget."""
-
-    label: str
-    entropy: bytes
-    tokens_left: int | None
-    kind: Kind = "generate"
-    taken: dict[bytes, int] = field(default_factory=dict)
-    n_forks: int = 0
-    rng: np.random.Generator | None = None
-
-    def fork(self, n: int) -> list[_Branch]:
-        """Split into n strands with labels and budgets of their own."""
-        label = f"{self.label}/{self.n_forks}"
-        self.n_forks += 1
-        share = None if self.tokens_left is None else self.tokens_left // max(n, 1)
-        return [_Branch(f"{label}.{i}", self.entropy, share, self.kind) for i in range(n)]
-
-
-_branch: contextvars.ContextVar[_Branch] = contextvars.ContextVar("branch")
 
 
 class Context:
@@ -112,15 +88,15 @@ class Context:
         self._payer = f"{arm}\x1f{problem.id}"
         self._answers: dict[Path, str | None] = {}
         self._engines: dict[Path, Engine] = {}
-        self._judged: defaultdict[str, Prefixes] = defaultdict(Prefixes)
+        self._step_scores = StepScores(session, problem, arm, self._payer)
         self._extended: set[Path] = set()
         entropy = f"{session.seed}\0{problem.id}".encode()
-        _branch.set(_Branch("", entropy, budget))
+        current.set(Branch("", entropy, budget))
 
     @property
     def rng(self) -> np.random.Generator:
         """Random numbers of this branch, the same in every run with the same seed."""
-        branch = _branch.get()
+        branch = current.get()
         if branch.rng is None:
             digest = blake2b(branch.entropy + b"\0" + branch.label.encode(), digest_size=16)
             branch.rng = np.random.default_rng(int.from_bytes(digest.digest(), "big"))
@@ -129,7 +105,7 @@ class Context:
     @property
     def tokens_left(self) -> int | None:
         """Generated tokens this branch may still spend; None for no limit."""
-        return _branch.get().tokens_left
+        return current.get().tokens_left
 
     def prompt(self, text: str, *, chat: bool | None = None, model: str | None = None) -> Path:
         """A prompt of one's own, to be continued like any path: a judge's, a summary's.
@@ -266,7 +242,7 @@ class Context:
     async def _continue(
         self, parents: Sequence[Path], n: int, until: Until | None, changes: dict[str, Any]
     ) -> list[Path]:
-        branch, session = _branch.get(), self._session
+        branch, session = current.get(), self._session
         if until is not None:
             self.held_tokens.append(held_tokens(parents))
         calls, jobs = [], []
@@ -283,7 +259,7 @@ class Context:
                 self.plain[call.base] = replace(sampling, max_tokens=asked)
             calls.append((parent, call, first))
             jobs.append(session.sample(call, first, count, self._payer))
-        outcome = [await jobs[0]] if len(jobs) == 1 else await _in_step(jobs)
+        outcome = [await jobs[0]] if len(jobs) == 1 else await in_step(jobs)
         return [
             self._grow(parent, call, index, stored, branch)
             for (parent, call, first), streams in zip(calls, outcome, strict=True)
@@ -330,7 +306,7 @@ class Context:
         call: Call,
         index: int,
         stored: Stored,
-        branch: _Branch,
+        branch: Branch,
     ) -> Path:
         """The child a stream makes, billed."""
         completion = stored.completion
@@ -396,7 +372,7 @@ class Context:
         shared with other strategies, whose samples are never cut.
         """
         parents = [paths] if isinstance(paths, Path) else list(paths)
-        branch = _branch.get()
+        branch = current.get()
         label = f"{branch.label}/race{branch.n_forks}:{n}:{finish}"
         branch.n_forks += 1
         calls = [
@@ -429,7 +405,7 @@ class Context:
             )
         new = list(dict.fromkeys(path for path in paths if path not in self.scores))
         if new:
-            branch = _branch.get()
+            branch = current.get()
             kind, branch.kind = branch.kind, "score"
             try:
                 scores = await self.verifier(self.problem, new, self)
@@ -453,68 +429,7 @@ class Context:
         paths : finished or not, each with a response.
         as_one_step : whether the whole response is shown as one step, which gives one score.
         """
-        scorer = self._session.scorer(model)
-        jobs = []
-        for path in paths:
-            solution = self._solution(path, scorer, as_one_step=as_one_step)
-            if not solution.steps:
-                jobs.append(_nothing())
-                continue
-            layout = scorer.lay_out(solution)
-            fitting = [place for place in layout.positions if place < scorer.max_context]
-            ids = layout.token_ids[: fitting[-1] + 1] if fitting else array(TOKEN)
-            shared = self._judged[model].add(ids)
-            jobs.append(self._judge(scorer, ids, fitting, shared, len(layout.positions)))
-        return await _in_step(jobs)
-
-    def _solution(self, path: Path, scorer: Scorer, *, as_one_step: bool) -> Solution:
-        """A path as a reward model is shown it."""
-        question, ids = self.problem.question, path.all_token_ids()
-        if as_one_step:
-            text = path.response.strip()
-            return Solution(question, (text,) if text else (), ids, (path.n_tokens - 1,))
-        decode = self._session.engine.decode if scorer.policy_tokens else None
-        texts: list[str] = []
-        ends: list[int] = []
-        for node in path.lineage():
-            if node.parent is None:
-                continue
-            steps = split(node.token_ids, node.text, self.step, decode)
-            texts += steps.texts
-            ends += [node.n_prefix + end for end in steps.ends]
-            if not steps.texts and ends:
-                ends[-1] = node.n_tokens - 1  # white space belongs to the step before it
-        return Solution(question, tuple(texts), ids, tuple(ends))
-
-    async def _judge(
-        self, scorer: Scorer, ids: array[int], positions: list[int], shared: int, n_scores: int
-    ) -> list[float]:
-        """The scores at positions of one sequence, billed, and NaN for those that did not fit."""
-        missing = [math.nan] * (n_scores - len(positions))
-        if not positions:
-            return missing
-        session = self._session
-        keys = session.score_keys(scorer, ids, positions)
-        stored = await session.score(scorer, ids, positions, keys, self._payer)
-        if shared < len(ids):
-            last = stored[-1]
-            session.ledger.add(
-                Entry(
-                    self.arm,
-                    self.problem.id,
-                    scorer.model,
-                    "score",
-                    len(ids),
-                    shared,
-                    last.scores.n_cached_tokens,
-                    0,
-                    "dense",
-                    last.scores.started,
-                    last.scores.seconds,
-                    last.payer != self._payer,
-                )
-            )
-        return [one.scores.values[0] for one in stored] + missing
+        return await self._step_scores.of(model, paths, self.step, as_one_step=as_one_step)
 
     async def gather(self, *branches: Coroutine[Any, Any, T]) -> list[T]:
         """Run branches at once, each with its own streams, random numbers and share of the budget.
@@ -522,14 +437,14 @@ class Context:
         Results come in the order of the branches. All branches end before an error of the first
         failing one is raised, so that what they did does not depend on timing.
         """
-        parent = _branch.get()
+        parent = current.get()
         strands = parent.fork(len(branches))
         tasks = []
         for strand, coroutine in zip(strands, branches, strict=True):
             context = contextvars.copy_context()
-            context.run(_branch.set, strand)
+            context.run(current.set, strand)
             tasks.append(asyncio.get_running_loop().create_task(coroutine, context=context))
-        results = await _in_step(tasks)
+        results = await in_step(tasks)
         if parent.tokens_left is not None:
             parent.tokens_left = sum(strand.tokens_left or 0 for strand in strands)
         return results
@@ -567,17 +482,3 @@ def _n_showing(ids: array[int], text: str, decode: Callable[[Sequence[int]], str
     if keep == len(counts):
         return keep - 1
     return keep - 1 if n_characters(keep) > len(text) else keep
-
-
-async def _nothing() -> list[float]:
-    """The scores of a path without steps."""
-    return []
-
-
-async def _in_step(jobs: Sequence[Coroutine[Any, Any, T] | asyncio.Task[T]]) -> list[T]:
-    """Run jobs to their ends, all of them; then raise the first error in their order."""
-    results = await asyncio.gather(*jobs, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return [result for result in results if not isinstance(result, BaseException)]

@@ -20,12 +20,13 @@ import statistics
 import tempfile
 import time
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from tests.contract.playing import Silent
 from ttscale.benchmark.source import load as load_items
+from ttscale.engine.protocol import Sampling
 from ttscale.engine.vllm import VLLMConfig, VLLMEngine
 from ttscale.engine.vllm_process import engine_arguments
 from ttscale.record.journal import Journal
@@ -34,7 +35,7 @@ from ttscale.run.config import Experiment, load
 from ttscale.run.judging import Judge
 from ttscale.run.runner import attempt, prepare
 from ttscale.run.sweep import Arm, arms
-from ttscale.session import Session
+from ttscale.session import Session, base_seed
 from ttscale.trace import Problem
 
 N_PROBLEMS, N_SAMPLES, N_TURNS = 64, 8, 5
@@ -75,19 +76,22 @@ async def strategy_rate(
     return totals.n_generated_tokens / seconds
 
 
-def bare_rate(llm: Any, problems: list[Problem], seeds: list[int], sampling: Any) -> float:
-    """Tokens per second of one `LLM.generate` call for the same streams."""
+def bare_rate(
+    llm: Any, problems: list[Problem], seeds: list[int], sampling: Sampling, n: int
+) -> float:
+    """Tokens per second of one `LLM.generate` call for n streams of each problem."""
     from vllm import SamplingParams
 
     llm.reset_prefix_cache()
     prompts, parameters = [], []
     for problem, seed in zip(problems, seeds, strict=True):
-        for stream in range(N_SAMPLES):
+        for stream in range(n):
             prompts.append({"prompt_token_ids": problem.root.token_ids.tolist()})
             parameters.append(
                 SamplingParams(
                     temperature=sampling.temperature,
                     max_tokens=sampling.max_tokens,
+                    ignore_eos=sampling.ignore_eos,
                     seed=seed + stream,
                     logprobs=0,
                     flat_logprobs=True,
@@ -99,10 +103,29 @@ def bare_rate(llm: Any, problems: list[Problem], seeds: list[int], sampling: Any
     return sum(len(output.outputs[0].token_ids) for output in outputs) / seconds
 
 
-async def measure(folder: FilePath) -> dict[str, Any]:
-    """All three in turn."""
-    path = folder / "saturation.yaml"
-    path.write_text(yaml.safe_dump(CONFIG))
+class Stage(NamedTuple):
+    """What is measured: an experiment, ttscale's engine and the bare one, both on one model."""
+
+    experiment: Experiment
+    arms: list[Arm]
+    engine: VLLMEngine
+    llm: Any
+    problems: list[Problem]
+
+    def seeds(self, folder: FilePath) -> list[int]:
+        """Seeds of stream 0 of each problem's plain samples."""
+        keys = Session(self.engine, Journal(folder / "keys.sqlite"), Ledger(), None)  # type: ignore[arg-type]
+        calls = [
+            keys.call(self.engine, problem.root.token_ids, self.arms[0].sampling, "")
+            for problem in self.problems
+        ]
+        return [base_seed(call.base) for call in calls]
+
+
+async def set_stage(config: dict[str, Any], folder: FilePath) -> Stage:
+    """Load both engines with the same arguments, and the problems."""
+    path = folder / f"{config['name']}.yaml"
+    path.write_text(yaml.safe_dump(config))
     experiment = load(path)
     chosen = arms(experiment)
     model = experiment.config.model
@@ -112,35 +135,43 @@ async def measure(folder: FilePath) -> dict[str, Any]:
     from vllm import LLM
 
     from ttscale.engine import embedded
-    from ttscale.session import base_seed
 
     arguments = engine_arguments(model, embedded.ensure(), on_gpu=False)
-    llm = LLM(**{k: v for k, v in arguments.items() if k != "revision"})
+    llm = LLM(**{key: value for key, value in arguments.items() if key != "revision"})
     items = load_items(experiment.config.benchmark, folder=folder)
-    problems = prepare(experiment, engine, items, chosen, Silent())
-    sampling = chosen[0].sampling
-    keys = Session(engine, Journal(folder / "keys.sqlite"), Ledger(), None)  # type: ignore[arg-type]
-    seeds = [base_seed(keys.call(engine, p.root.token_ids, sampling, "").base) for p in problems]
+    return Stage(
+        experiment, chosen, engine, llm, prepare(experiment, engine, items, chosen, Silent())
+    )
+
+
+def summary(rates: dict[str, list[float]]) -> dict[str, Any]:
+    """Rates by turn, and the median over turns of the ratio to the bare call."""
+    return {
+        "tokens_per_second": {name: [round(x, 1) for x in rate] for name, rate in rates.items()},
+        "ratio_to_bare": {
+            name: round(
+                statistics.median(a / b for a, b in zip(rate, rates["bare"], strict=True)), 3
+            )
+            for name, rate in rates.items()
+            if name != "bare"
+        },
+    }
+
+
+async def measure(folder: FilePath) -> dict[str, Any]:
+    """All three in turn."""
+    stage = await set_stage(CONFIG, folder)
+    experiment, chosen, engine, llm, problems = stage
+    sampling, seeds = chosen[0].sampling, stage.seeds(folder)
     rates: dict[str, list[float]] = {"bare": [], **{arm.label: [] for arm in chosen}}
-    bare_rate(llm, problems[:8], seeds[:8], sampling)  # both engines warm
+    bare_rate(llm, problems[:8], seeds[:8], sampling, N_SAMPLES)  # both engines warm
     await strategy_rate_warm(experiment, chosen[0], engine, problems[:8], folder)
     for _ in range(N_TURNS):
-        rates["bare"].append(bare_rate(llm, problems, seeds, sampling))
+        rates["bare"].append(bare_rate(llm, problems, seeds, sampling, N_SAMPLES))
         for arm in chosen:
             rates[arm.label].append(await strategy_rate(experiment, arm, engine, problems, folder))
     await engine.close()
-    return {
-        "tokens_per_second": {k: [round(x, 1) for x in v] for k, v in rates.items()},
-        "ratio_to_bare": {
-            arm.label: round(
-                statistics.median(
-                    a / b for a, b in zip(rates[arm.label], rates["bare"], strict=True)
-                ),
-                3,
-            )
-            for arm in chosen
-        },
-    }
+    return summary(rates)
 
 
 async def strategy_rate_warm(

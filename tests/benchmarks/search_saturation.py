@@ -14,24 +14,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import statistics
 import tempfile
 import time
 from pathlib import Path as FilePath
 from typing import Any
 
-import yaml
-
-from tests.contract.playing import Silent
-from ttscale.benchmark.source import load as load_items
-from ttscale.engine.vllm import VLLMConfig, VLLMEngine
-from ttscale.engine.vllm_process import engine_arguments
+from tests.benchmarks.saturation import bare_rate, set_stage, summary
+from ttscale.engine.vllm import VLLMEngine
 from ttscale.record.journal import Journal
 from ttscale.record.ledger import Ledger
-from ttscale.run.config import Experiment, load
+from ttscale.run.config import Experiment
 from ttscale.run.judging import Judge
-from ttscale.run.runner import attempt, prepare
-from ttscale.run.sweep import Arm, arms
+from ttscale.run.runner import attempt
+from ttscale.run.sweep import Arm
 from ttscale.session import Session
 from ttscale.trace import Problem
 
@@ -84,52 +79,16 @@ async def search_rate(
     return session.n_fresh_tokens / seconds
 
 
-def bare_rate(llm: Any, problems: list[Problem]) -> float:
-    """Tokens per second of one `LLM.generate` call with as many sequences running."""
-    from vllm import SamplingParams
-
-    llm.reset_prefix_cache()
-    prompts = [{"prompt_token_ids": p.root.token_ids.tolist()} for p in problems for _ in range(N)]
-    parameters = [
-        SamplingParams(
-            temperature=0.7,
-            max_tokens=N_TOKENS,
-            ignore_eos=True,
-            seed=seed,
-            logprobs=0,
-            flat_logprobs=True,
-        )
-        for seed in range(len(prompts))
-    ]
-    started = time.perf_counter()
-    outputs = llm.generate(prompts, parameters, use_tqdm=False)
-    seconds = time.perf_counter() - started
-    return sum(len(output.outputs[0].token_ids) for output in outputs) / seconds
-
-
 async def measure(folder: FilePath) -> dict[str, Any]:
     """All in turn."""
-    path = folder / "search_saturation.yaml"
-    path.write_text(yaml.safe_dump(CONFIG))
-    experiment = load(path)
-    chosen = arms(experiment)
-    model = experiment.config.model
-    assert isinstance(model, VLLMConfig)
-    engine = VLLMEngine(model, folder / "engine.log")
-    await engine.start()
-    from vllm import LLM
-
-    from ttscale.engine import embedded
-
-    arguments = engine_arguments(model, embedded.ensure(), on_gpu=False)
-    llm = LLM(**{key: value for key, value in arguments.items() if key != "revision"})
-    items = load_items(experiment.config.benchmark, folder=folder)
-    problems = prepare(experiment, engine, items, chosen, Silent())
+    stage = await set_stage(CONFIG, folder)
+    experiment, chosen, engine, llm, problems = stage
+    sampling, seeds = chosen[0].sampling, stage.seeds(folder)
     rates: dict[str, list[float]] = {"bare": [], **{arm.label: [] for arm in chosen}}
-    bare_rate(llm, problems[:4])  # both engines warm
+    bare_rate(llm, problems[:4], seeds[:4], sampling, N)  # both engines warm
     await search_rate(experiment, chosen[0], engine, problems[:4], folder)
     for _ in range(N_TURNS):
-        rates["bare"].append(bare_rate(llm, problems))
+        rates["bare"].append(bare_rate(llm, problems, seeds, sampling, N))
         for arm in chosen:
             rates[arm.label].append(await search_rate(experiment, arm, engine, problems, folder))
     few = problems[: N_PROBLEMS // 4]
@@ -139,17 +98,8 @@ async def measure(folder: FilePath) -> dict[str, Any]:
     }
     await engine.close()
     return {
-        "tokens_per_second": {k: [round(x, 1) for x in v] for k, v in rates.items()},
-        "one_problem_at_a_time": {k: round(x, 1) for k, x in alone.items()},
-        "ratio_to_bare": {
-            arm.label: round(
-                statistics.median(
-                    a / b for a, b in zip(rates[arm.label], rates["bare"], strict=True)
-                ),
-                3,
-            )
-            for arm in chosen
-        },
+        **summary(rates),
+        "one_problem_at_a_time": {name: round(rate, 1) for name, rate in alone.items()},
     }
 
 
