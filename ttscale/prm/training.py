@@ -1,0 +1,220 @@
+"""Training the adapter and the head on the steps' labels, on a CPU.
+
+The layers below the adapter are frozen and run once. In every batch the prefix that all prompts
+share is computed once for all of its trees, with gradients through it, so that what is learnt is
+what the merged model does when it reads a whole path.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ttscale.prm.labelling import Labelled
+from ttscale.prm.llama import HEAD, MAPS, Llama, Segment, Tensor, full_name
+from ttscale.prm.recipe import Training
+from ttscale.prm.tree import Tree, shared_prefix, tree
+
+Floats = npt.NDArray[np.float64]
+
+
+class Document(NamedTuple):
+    """A tree ready for the upper layers: what came out of the lower ones, and its mask."""
+
+    tree: Tree
+    hidden: Tensor
+    mask: Tensor
+
+
+class Corpus(NamedTuple):
+    """All trees behind one shared prefix.
+
+    Attributes
+    ----------
+    prefix : (n_prefix, hidden), the shared prefix after the lower layers.
+    documents : the trees, in the order of the problems.
+    """
+
+    prefix: Tensor
+    documents: list[Document]
+
+
+class Epoch(NamedTuple):
+    """What one pass over the problems came to: weighted cross-entropies, in nats a mark."""
+
+    number: int
+    train_loss: float
+    held_out_loss: float
+    seconds: float
+
+
+def lower_layers(llama: Llama, problems: Sequence[Labelled], n_layers: int) -> Corpus:
+    """Run the frozen layers, all but the last `n_layers`, over every tree."""
+    import torch
+
+    n_prefix = shared_prefix(problems)
+    n_lower = llama.shape.num_hidden_layers - n_layers
+    with torch.no_grad():
+        x = llama.embed(torch.tensor(problems[0].prompt[:n_prefix].tolist()))
+        rotation, pasts = llama.rotation(torch.arange(n_prefix)), []
+        for number in range(n_lower):
+            x, past = llama.layer(number, x, rotation, n_prefix, (), {})
+            pasts.append(past)
+        documents = []
+        for problem in problems:
+            grown = tree(problem, n_shared=n_prefix)
+            n = len(grown.token_ids)
+            seen = np.concatenate([np.ones((n, n_prefix), dtype=bool), grown.ancestors()], axis=1)
+            mask = torch.from_numpy(seen)
+            segment = [Segment(slice(0, n), mask)]
+            hidden = llama.embed(torch.from_numpy(grown.token_ids))
+            rotation = llama.rotation(n_prefix + torch.from_numpy(grown.depths))
+            for number in range(n_lower):
+                hidden, _ = llama.layer(number, hidden, rotation, 0, segment, {}, pasts[number])
+            documents.append(Document(grown, hidden, mask))
+    return Corpus(x, documents)
+
+
+def logits(
+    llama: Llama, corpus: Corpus, documents: Sequence[Document], adapter: Mapping[str, Tensor]
+) -> list[Tensor]:
+    """The head's logit at every mark of each document, (m,) each."""
+    import torch
+
+    n_prefix = len(corpus.prefix)
+    n_layers = _n_adapted(adapter)
+    x = torch.cat([corpus.prefix, *(document.hidden for document in documents)])
+    positions, segments, start = [torch.arange(n_prefix)], [], n_prefix
+    for document in documents:
+        n = len(document.hidden)
+        positions.append(n_prefix + torch.from_numpy(document.tree.depths))
+        segments.append(Segment(slice(start, start + n), document.mask))
+        start += n
+    rotation = llama.rotation(torch.cat(positions))
+    n_all = llama.shape.num_hidden_layers
+    for number in range(n_all - n_layers, n_all):
+        x, _ = llama.layer(number, x, rotation, n_prefix, segments, adapter)
+    marks = [
+        segment.rows.start + torch.from_numpy(document.tree.marks)
+        for segment, document in zip(segments, documents, strict=True)
+    ]
+    scores = llama.norm("model.norm", x[torch.cat(marks)]) @ adapter[HEAD][0]
+    return list(scores.split([len(places) for places in marks]))
+
+
+def _n_adapted(adapter: Mapping[str, Tensor]) -> int:
+    """How many layers an adapter has."""
+    return sum(name.endswith("q_proj.lora_A") for name in adapter)
+
+
+def new_adapter(llama: Llama, settings: Training) -> dict[str, Tensor]:
+    """An adapter that changes nothing yet (LoRA, Hu et al., 2021, §4.1), and a head of zeros."""
+    import torch
+
+    generator = torch.Generator().manual_seed(settings.seed)
+    n_all = llama.shape.num_hidden_layers
+    adapter = {HEAD: torch.zeros(1, llama.shape.hidden_size)}
+    for number in range(n_all - settings.layers, n_all):
+        for name in MAPS:
+            full = full_name(number, name)
+            n_out, n_in = llama.weights[f"{full}.weight"].shape
+            down = torch.randn(settings.rank, n_in, generator=generator) / math.sqrt(n_in)
+            adapter[f"{full}.lora_A"] = down
+            adapter[f"{full}.lora_B"] = torch.zeros(n_out, settings.rank)
+    return adapter
+
+
+def loss(scores: Sequence[Tensor], documents: Sequence[Document], n_rollouts: int) -> Tensor:
+    """Mean binary cross-entropy of the marks' soft labels, weighted by how well they are known."""
+    import torch
+
+    targets = np.concatenate([document.tree.targets for document in documents])
+    weights = np.concatenate([document.tree.weights(n_rollouts) for document in documents])
+    return torch.nn.functional.binary_cross_entropy_with_logits(
+        torch.cat(list(scores)),
+        torch.from_numpy(targets).float(),
+        torch.from_numpy(weights / weights.sum()).float(),
+        reduction="sum",
+    )
+
+
+def train(
+    llama: Llama,
+    corpus: Corpus,
+    held_out: int,
+    n_rollouts: int,
+    settings: Training,
+    report: Callable[[Epoch], None],
+) -> dict[str, Tensor]:
+    """Fit the adapter and the head; returns those of the epoch that did best on held-out problems.
+
+    Parameters
+    ----------
+    llama, corpus : the frozen model and what its lower layers made of the trees.
+    held_out : how many of the first documents are kept for choosing the epoch.
+    n_rollouts : completions that make a whole label.
+    settings : what is trained and how.
+    report : told of every epoch.
+    """
+    import torch
+
+    rng = np.random.default_rng(settings.seed)
+    unseen, training = corpus.documents[:held_out], corpus.documents[held_out:]
+    adapter = new_adapter(llama, settings)
+    for tensor in adapter.values():
+        tensor.requires_grad_()
+    optimizer = torch.optim.AdamW(
+        adapter.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    n_steps = settings.epochs * math.ceil(len(training) / settings.batch)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, n_steps))
+    best, kept = math.inf, adapter
+    for number in range(1, settings.epochs + 1):
+        started, losses = time.perf_counter(), []
+        for batch in _batches(training, settings.batch, rng):
+            value = loss(logits(llama, corpus, batch, adapter), batch, n_rollouts)
+            optimizer.zero_grad()
+            value.backward()
+            torch.nn.utils.clip_grad_norm_(list(adapter.values()), 1.0)
+            optimizer.step()
+            schedule.step()
+            losses.append(float(value.detach()))
+        after = float(loss(predict(llama, corpus, unseen, adapter), unseen, n_rollouts))
+        report(Epoch(number, float(np.mean(losses)), after, time.perf_counter() - started))
+        if after < best:
+            best, kept = after, {name: t.detach().clone() for name, t in adapter.items()}
+    return kept
+
+
+def predict(
+    llama: Llama, corpus: Corpus, documents: Sequence[Document], adapter: Mapping[str, Tensor]
+) -> list[Tensor]:
+    """As `logits`, a few documents at a time and without gradients."""
+    import torch
+
+    with torch.no_grad():
+        return [
+            scores
+            for start in range(0, len(documents), 4)
+            for scores in logits(llama, corpus, documents[start : start + 4], adapter)
+        ]
+
+
+def _rate(step: int, n_steps: int) -> float:
+    """Share of the greatest learning rate: up over a tenth of the steps, then down as a cosine."""
+    warm = max(1, n_steps // 10)
+    if step < warm:
+        return (step + 1) / warm
+    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, n_steps - warm)))
+
+
+def _batches(
+    documents: Sequence[Document], size: int, rng: np.random.Generator
+) -> list[list[Document]]:
+    order = rng.permutation(len(documents)).tolist()
+    return [[documents[i] for i in order[at : at + size]] for at in range(0, len(order), size)]
