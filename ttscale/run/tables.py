@@ -84,7 +84,8 @@ def _strategies(summary: Mapping[str, Any]) -> list[RenderableType]:
     priced = any(entry.get("flops_per_problem") for entry in summary["strategies"])
     flops = ("FLOPs",) if priced else ()
     for name in ("strategy", "accuracy", "tokens", *flops, "no answer", "ungradable", "ties"):
-        table.add_column(name, justify="left" if name == "strategy" else "right", no_wrap=True)
+        first = name == "strategy"  # the one that gives way when the page is narrow
+        table.add_column(name, justify="left" if first else "right", no_wrap=not first)
     some_failed = any(entry["n_failed"] for entry in summary["strategies"])
     some_ended = any(entry["n_out_of_budget"] for entry in summary["strategies"])
     if some_failed:
