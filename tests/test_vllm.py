@@ -113,39 +113,6 @@ def test_stops_and_steps_end_where_they_should(real: Real) -> None:
 
 
 @pytest.mark.vllm
-def test_a_pattern_ends_a_step_at_the_token_that_completes_it(real: Real) -> None:
-    prompt = real.engine.encode("1, 2, 3, 4, 5,")
-    (plain,) = real.sample(prompt, Sampling(temperature=0.0, max_tokens=24), 0, 1)
-    pattern = r"\d+, \d+,"
-    by_pattern = Sampling(temperature=0.0, max_tokens=24, step_pattern=pattern)
-    (step,) = real.sample(prompt, by_pattern, 0, 1)
-    assert step.finish == "step"
-    match = re.search(pattern, step.text)
-    assert match is not None
-    ids = list(step.token_ids)
-    assert ids == list(plain.token_ids)[: len(ids)] and len(step.logprobs) == len(ids)
-    assert re.search(pattern, real.engine.decode(ids[:-1])) is None
-    never = Sampling(temperature=0.0, max_tokens=24, step_pattern="no such words")
-    (whole,) = real.sample(prompt, never, 0, 1)
-    assert whole.finish == "length" and whole.token_ids == plain.token_ids
-
-
-@pytest.mark.vllm
-def test_confidences_and_watched_tokens_are_of_the_raw_model(real: Real) -> None:
-    (plain,) = real.sample(chat(real), Sampling(temperature=0.0, max_tokens=6), 0, 1)
-    (sure,) = real.sample(chat(real), Sampling(temperature=0.0, max_tokens=6, top_logprobs=5), 0, 1)
-    assert sure.token_ids == plain.token_ids and len(sure.confidences) == len(sure.token_ids)
-    # the likeliest token is the sampled one, and the mean over five is below it
-    assert all(c > -own for c, own in zip(sure.confidences, sure.logprobs, strict=True))
-    (one,) = real.sample(chat(real), Sampling(temperature=0.0, max_tokens=6, top_logprobs=1), 0, 1)
-    assert list(one.confidences) == pytest.approx([-own for own in one.logprobs], abs=1e-5)
-    watch = Sampling(temperature=0.0, max_tokens=1, watch=(plain.token_ids[0], 0))
-    (asked,) = real.sample(chat(real), watch, 0, 1)
-    assert asked.watched[0] == pytest.approx(plain.logprobs[0], abs=1e-4)
-    assert asked.watched[1] < asked.watched[0]
-
-
-@pytest.mark.vllm
 def test_an_aborted_stream_keeps_the_tokens_it_has(real: Real) -> None:
     async def main() -> tuple[list[Completion], Completion]:
         long = Sampling(temperature=0.8, max_tokens=300, ignore_eos=True)
@@ -211,3 +178,36 @@ def test_what_vllm_refuses_is_told_not_waited_for(real: Real) -> None:
     with pytest.raises(InputError, match="temperature"):
         real.sample(chat(real), Sampling(temperature=3.0, max_tokens=8), 0, 1)
     assert real.engine.load().running == 0
+
+
+@pytest.mark.vllm
+def test_a_pattern_ends_a_step_at_the_token_that_completes_it(real: Real) -> None:
+    prompt = real.engine.encode("1, 2, 3, 4, 5,")
+    (plain,) = real.sample(prompt, Sampling(temperature=0.0, max_tokens=24), 0, 1)
+    pattern = r"\d+, \d+,"
+    by_pattern = Sampling(temperature=0.0, max_tokens=24, step_pattern=pattern)
+    (step,) = real.sample(prompt, by_pattern, 0, 1)
+    assert step.finish == "step"
+    match = re.search(pattern, step.text)
+    assert match is not None
+    ids = list(step.token_ids)
+    assert ids == list(plain.token_ids)[: len(ids)] and len(step.logprobs) == len(ids)
+    assert re.search(pattern, real.engine.decode(ids[:-1])) is None
+    never = Sampling(temperature=0.0, max_tokens=24, step_pattern="no such words")
+    (whole,) = real.sample(prompt, never, 0, 1)
+    assert whole.finish == "length" and whole.token_ids == plain.token_ids
+
+
+@pytest.mark.vllm
+def test_confidences_and_watched_tokens_are_of_the_raw_model(real: Real) -> None:
+    (plain,) = real.sample(chat(real), Sampling(temperature=0.0, max_tokens=6), 0, 1)
+    (sure,) = real.sample(chat(real), Sampling(temperature=0.0, max_tokens=6, top_logprobs=5), 0, 1)
+    assert sure.token_ids == plain.token_ids and len(sure.confidences) == len(sure.token_ids)
+    # the likeliest token is the sampled one, and the mean over five is below it
+    assert all(c > -own for c, own in zip(sure.confidences, sure.logprobs, strict=True))
+    (one,) = real.sample(chat(real), Sampling(temperature=0.0, max_tokens=6, top_logprobs=1), 0, 1)
+    assert list(one.confidences) == pytest.approx([-own for own in one.logprobs], abs=1e-5)
+    watch = Sampling(temperature=0.0, max_tokens=1, watch=(plain.token_ids[0], 0))
+    (asked,) = real.sample(chat(real), watch, 0, 1)
+    assert asked.watched[0] == pytest.approx(plain.logprobs[0], abs=1e-4)
+    assert asked.watched[1] < asked.watched[0]

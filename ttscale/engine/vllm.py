@@ -13,7 +13,6 @@ import re
 import time
 from array import array
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any, Literal, NamedTuple
@@ -168,10 +167,9 @@ class VLLMEngine:
             prompt = self._prompt(prompt_token_ids=ids)
             params = self._vllm_params(sampling, seed)
             requests = self._process.llm.generate(prompt, params, request_id=request_id)
-            async with aclosing(requests) as outputs:  # leaving it ends the request
-                async for output in outputs:
-                    if pattern and (step := _first_step(pattern, output)):
-                        break
+            async for output in requests:
+                if pattern and step is None and (step := _first_step(pattern, output)):
+                    await self._process.llm.abort(request_id)
         except (EngineDeadError, EngineGenerateError) as error:
             raise EngineDied(first_cause(error)) from error
         except (VLLMClientError, ValueError) as error:
