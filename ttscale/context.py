@@ -350,6 +350,8 @@ class Context:
                 completion.started,
                 completion.seconds,
                 stored.payer != self._payer,
+                completion.n_attempts,
+                completion.n_lost_tokens,
             )
         )
         own = parent.root is self.problem.root
