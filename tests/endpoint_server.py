@@ -102,7 +102,7 @@ class Server:
     whole_tokens: int = 0
     broken_tokens: int = 0
     running: int = 0
-    most_waiting: int = 0
+    queue: list[int] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -128,7 +128,7 @@ class Server:
         app.router.add_get("/metrics", self._metrics)
         app.router.add_post("/tokenize", self._tokenize)
         app.router.add_post("/v1/completions", self._complete)
-        runner = web.AppRunner(app, shutdown_timeout=0.0)
+        runner = web.AppRunner(app, shutdown_timeout=0.0, handler_cancellation=True)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", self.port, reuse_address=True)
         await site.start()
@@ -191,10 +191,10 @@ class Server:
         if fate == "never":
             await asyncio.sleep(60)
         self._waiting += 1
-        self.most_waiting = max(self.most_waiting, self._waiting - 1)
         async with self._room:
             self._waiting -= 1
             self.running += 1
+            self.queue.append(self._waiting)
             try:
                 return await self._stream(request, fields, ids, seed, fate)
             finally:
@@ -279,7 +279,9 @@ class Server:
             choice["prompt_token_ids"] = prompt[-self.shown_tokens :] if prompt else None
         if fields.get("logprobs") is not None and self.logprobs:
             own = [-0.1 * (1 + i % 7) for i in ids]
-            top = [{f"token_id:{i}": lp, "token_id:1": lp - 1} for i, lp in zip(ids, own)]
+            top = [
+                {f"token_id:{i}": lp, "token_id:1": lp - 1} for i, lp in zip(ids, own, strict=True)
+            ]
             for token in fields.get("logprob_token_ids", ()):
                 top[0][f"token_id:{token}"] = -float(token)
             choice["logprobs"] = {"token_logprobs": own, "top_logprobs": top}

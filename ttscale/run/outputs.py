@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ttscale.record.files import finite, replacing, write_json, write_parquet
 from ttscale.record.pool import Pool, make_pool
 from ttscale.run.config import dump
-from ttscale.run.summary import summarise
+from ttscale.run.summary import exact_tokens, summarise
 from ttscale.run.tables import as_text
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ async def make_run_pool(work: Work, judge: Judge) -> Pool:
         "config_hash": work.experiment.hash,
         "complete": work.complete,
         "simulated": work.simulated,
+        "exact_tokens": exact_tokens(work.provenance),
         "model": work.experiment.config.model.model,
         "benchmark": work.experiment.config.benchmark.name,
         "oracles": sorted({arm.verifier_name or "" for arm in work.arms if arm.oracle}),

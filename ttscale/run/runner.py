@@ -25,6 +25,7 @@ from ttscale.run.display import Display
 from ttscale.run.judging import Judge
 from ttscale.run.models import start_models
 from ttscale.run.outputs import read_summary, write_outputs
+from ttscale.run.summary import INEXACT, exact_tokens
 from ttscale.run.sweep import Arm, arms
 from ttscale.run.work import Outcome, Sample, Status, Work
 from ttscale.session import Session
@@ -85,6 +86,8 @@ async def _run(
             "models": {name: other.provenance() for name, other in models.others.items()},
         }
         write_json(provenance, folder / "provenance.json")
+        if not exact_tokens(provenance):
+            display.say(f"warning: {INEXACT}")
         work = Work(experiment, chosen, problems, provenance, session.ledger, engine.simulated)
         started = time.monotonic()
         display.begin(len(chosen) * len(problems), session, engine)
@@ -126,9 +129,10 @@ def prepare(
     chosen: Sequence[Arm],
     display: Display,
 ) -> list[Problem]:
-    """Problems out of items: prompts rendered and tokenised, and checked against the context."""
+    """Problems out of items: prompts rendered and tokenised, and checked against the engine."""
     from ttscale.benchmark.prompt import completion, messages
 
+    _check_logprobs(engine, chosen)
     prompt = experiment.config.benchmark.prompt
     problems = []
     for item in items:
@@ -161,6 +165,20 @@ def prepare(
             "they share their samples"
         )
     return problems
+
+
+def _check_logprobs(engine: Engine, chosen: Sequence[Arm]) -> None:
+    """A verifier that reads log-probabilities has an engine that gives them."""
+    if engine.provenance().get("logprobs", True):
+        return
+    for arm in chosen:
+        if arm.verifier is not None and arm.verifier.needs_logprobs:
+            raise InputError(
+                "the model's endpoint gives no log-probabilities, and this verifier reads them",
+                where=f"strategy {arm.label}",
+                got=f"verifier {arm.verifier_name}",
+                hint="serve the model with vLLM, or take a verifier that does without",
+            )
 
 
 async def work_through(work: Work, session: Session, display: Display) -> None:

@@ -114,8 +114,8 @@ def _chunks(lines: list[bytes]) -> Iterator[Chunk]:
 
 def _fault(error: Exception) -> Fault:
     """A failure of the connection as a fault."""
-    gone = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
     if isinstance(error, TimeoutError):
-        return Fault("no answer in time", unreachable=gone)
+        never = isinstance(error, aiohttp.ConnectionTimeoutError)
+        return Fault("no answer in time", lost=never, late=not never)
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return Fault(text, unreachable=gone)
+    return Fault(text, lost=True)

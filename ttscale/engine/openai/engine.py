@@ -261,7 +261,7 @@ class OpenAIEngine:
                     f"no server of the endpoint has answered for {seconds:g} s: "
                     + ", ".join(replica.url for replica in self._replicas)
                 )
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.05)
 
     async def _try(self, stream: _Stream, replica: Replica) -> Fault | None:
         """One request; what was heard is left in the stream."""
@@ -291,7 +291,7 @@ class OpenAIEngine:
                         if heard.step is not None:
                             break
                 if not heard.complete and heard.step is None:
-                    raise Fault("the answer broke off")
+                    raise Fault("the answer broke off", lost=True)
             except Fault as fault:
                 fault.n_tokens = heard.n_tokens
                 stream.n_lost_tokens += heard.n_tokens

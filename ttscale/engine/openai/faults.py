@@ -27,8 +27,9 @@ class Fault(Exception):
 
     Attributes
     ----------
-    unreachable : there was no connection.
+    lost : there was no connection, or it broke: what answers next may be another server.
     refused : the server said that it has too much to do.
+    late : there was no answer in time.
     wait_seconds : how long it asked to be left alone.
     n_tokens : tokens it had sent, which are lost.
     """
@@ -37,13 +38,14 @@ class Fault(Exception):
         self,
         reason: str,
         *,
-        unreachable: bool = False,
+        lost: bool = False,
         refused: bool = False,
+        late: bool = False,
         wait_seconds: float = 0.0,
         n_tokens: int = 0,
     ) -> None:
-        self.unreachable, self.refused, self.wait_seconds = unreachable, refused, wait_seconds
-        self.n_tokens = n_tokens
+        self.lost, self.refused, self.wait_seconds = lost, refused, wait_seconds
+        self.late, self.n_tokens = late, n_tokens
         super().__init__(reason)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import random
 import re
@@ -92,25 +93,24 @@ class Replica:
         self.faults[str(fault)[:60]] += 1
         self._log.warning("%s: %s (%d tokens lost)", self.url, fault, fault.n_tokens)
         self._n_failures += not fault.refused
-        if fault.refused:
+        if fault.refused or fault.late:
             self.limit.note_refusal(number)
         if fault.wait_seconds:
             self._quiet_until = max(self._quiet_until, time.monotonic() + fault.wait_seconds)
-        if self.up and (fault.unreachable or self._n_failures >= FAILURES):
+        if self.up and (fault.lost or self._n_failures >= FAILURES):
             self.lose()
 
     def lose(self) -> None:
-        """Take it for down, and look out for it."""
+        """Take it for down, until an examination shows that it is there and what it was."""
         if self._recovery is None:
             self._log.warning("%s: down", self.url)
             self._recovery = asyncio.get_running_loop().create_task(self._recover())
 
     async def _recover(self) -> None:
         """Examine it until it answers and is what it was."""
-        n = 0
-        while True:
-            await asyncio.sleep(min(LONGEST_LOOK_SECONDS, pause_seconds(n, self._rng)))
-            n += 1
+        for n in itertools.count():
+            if n:
+                await asyncio.sleep(min(LONGEST_LOOK_SECONDS, pause_seconds(n, self._rng)))
             try:
                 now = await examine(self.url, self._config, self._local, self._http)
                 if self.expected is not None:

@@ -228,8 +228,10 @@ class Heard:
         ids: array[int] = (
             array(TOKEN, self._ids) if exact else tokenizer.encode(text, special=False)
         )
-        logprobs = self._logprobs if len(self._logprobs) == len(ids) else array("f")
-        confidences = self._confidences if len(self._confidences) == len(ids) else array("f")
+        logprobs = self._logprobs
+        if len(logprobs) != len(ids):  # other tokens than the server's: their sum, spread evenly
+            share = math.fsum(logprobs) / len(ids) if logprobs and ids else 0.0
+            logprobs = array("f", [share] * len(ids) if logprobs else [])
         details = None if self._usage is None else self._usage.prompt_tokens_details
         reason = self._finish if self.complete else "abort"
         if reason not in {"abort", "length"}:
@@ -244,7 +246,7 @@ class Heard:
             (details.cached_tokens if details else None) or 0,
             started,
             seconds,
-            confidences,
+            self._confidences,
             self._watched,
         )
         if self.step is None:
