@@ -50,7 +50,7 @@ def write(folder: Path, model: str, *servers: Server, requests: Any = None, **ch
             "requests": {**quick, **(requests or {})},
             **changes.pop("model_changes", {}),
         },
-        "benchmark": {"path": "sums.jsonl", "extract": "last_number", "grader": "numeric"},
+        "benchmark": {"path": "sums.jsonl", "extract": "last_number", "grader": "exact"},
         "sampling": {"max_tokens": 200},
         "strategies": STRATEGIES,
         **changes,
@@ -177,7 +177,7 @@ def test_a_verifier_that_reads_log_probabilities_needs_them(model: str, tmp_path
         for verifier in ("mean_logprob", ensemble):
             arms = [{"name": "best_of_n", "n": 2, "verifier": verifier}]
             with pytest.raises(InputError, match="no log-probabilities"):
-                play(write(tmp_path, model, server, strategies=arms))
+                play(write(tmp_path, model, server, strategies=arms), f"name=run{len(verifier)}")
         assert not server.asked, "told before anything is paid for"
 
 

@@ -89,8 +89,8 @@ class VLLMProcess:
     async def start(self) -> None:
         """Load the model; takes about 15 s on a small CPU."""
         folder = model_folder(self.config)
-        on_gpu = _on_gpu()
-        _set_environment(self.config, on_gpu)
+        on_gpu = has_gpu()
+        set_environment(self.config, on_gpu)
         arguments = engine_arguments(self.config, folder, on_gpu=on_gpu) | self._arguments
         try:
             with _printing_to(self._log):
@@ -170,7 +170,7 @@ def engine_arguments(config: VLLMModel, folder: FilePath | None, *, on_gpu: bool
     return arguments | config.options
 
 
-def _set_environment(config: VLLMModel, on_gpu: bool) -> None:
+def set_environment(config: VLLMModel, on_gpu: bool) -> None:
     """Variables that must stand before vllm is imported; what the user set stays."""
     os.environ[OWNER] = str(os.getpid())
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
@@ -210,7 +210,7 @@ def _printing_to(log: FilePath | None) -> Iterator[None]:
         own.handlers, own.propagate = [handler], False
 
 
-def _on_gpu() -> bool:
+def has_gpu() -> bool:
     try:
         import torch
     except ImportError as error:
