@@ -5,7 +5,7 @@
     python -m tests.benchmarks.endpoint affinity      # beam_search over two replicas and over one
 
 The embedded model on servers of this machine (`python -m ttscale.engine.openai.server`), each with
-a KV cache of 1 GiB. Prints one JSON object.
+a KV cache of 1 GiB. Prints one JSON object for each part.
 """
 
 from __future__ import annotations
@@ -211,6 +211,7 @@ def throughput(folder: FilePath) -> dict[str, Any]:
             for name, more in (("bench", []), ("bench_logprobs", ["--logprobs", "0"])):
                 rate = _bench(url, experiment, folder, more)
                 rates.setdefault(name, []).append(rate)
+            print(rates, file=sys.stderr, flush=True)
     ratios = {
         name: statistics.median(a / b for a, b in zip(rates["best_of_n"], rates[name], strict=True))
         for name in rates
@@ -307,11 +308,12 @@ def _cache(url: str) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Measure what is named and print one JSON object."""
+    """Measure what is named and print a JSON object for each."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     parts = {part.__name__: part for part in (same, throughput, affinity)}
-    with tempfile.TemporaryDirectory() as name:
-        print(json.dumps(parts[sys.argv[1]](FilePath(name))))
+    for part in sys.argv[1:]:
+        with tempfile.TemporaryDirectory() as folder:
+            print(json.dumps({part: parts[part](FilePath(folder))}), flush=True)
 
 
 if __name__ == "__main__":

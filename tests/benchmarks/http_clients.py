@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.http_clients
 
-A scripted server in another process answers 200 tokens, 16 at a time. Processor time of this process
-alone, so that what else the machine does matters little; medians of five turns.
+A scripted server in another process answers up to 200 tokens, 16 at a time. Processor time of
+this process alone, so that what else the machine does matters little; medians of five turns.
 """
 
 from __future__ import annotations
