@@ -37,7 +37,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def config(model: str, *servers: Server, **changes: Any) -> OpenAIConfig:
-    requests = {"silence_seconds": 0.3, "patience_seconds": 5, **changes.pop("requests", {})}
+    requests = {"silence_seconds": 2, "patience_seconds": 5, **changes.pop("requests", {})}
     fields = {"model": model, "served_name": "tiny", **changes}
     return OpenAIConfig(endpoint=tuple(s.url for s in servers), requests=requests, **fields)
 
