@@ -14,7 +14,7 @@ import yaml
 
 from ttscale.errors import InputError
 from ttscale.formats.imported import Choices, Imported
-from ttscale.formats.lines import read_text, refuse_doubles
+from ttscale.formats.lines import read_text
 
 _VERDICTS = ("is_corrects", "is_correct")
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # a problem may hold 10,000 samples
@@ -27,7 +27,6 @@ def read(paths: Sequence[FilePath], _: Choices) -> Imported:
     are not one for each sample.
     """
     files = [file for path in paths for file in _files(path)]
-    refuse_doubles(files)
     rows: list[dict[str, Any]] = []
     known: dict[str, FilePath] = {}
     for file in files:

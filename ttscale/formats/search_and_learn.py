@@ -85,29 +85,32 @@ async def _graded(problems: Sequence[Record], left_out: Counter[str]) -> list[di
     from ttscale.benchmark.item import Item
 
     config = BenchmarkConfig(path="search-and-learn", grader="math", extract="boxed")
-    rows: list[dict[str, Any]] = []
+    facts = [_facts(record, left_out) for record in problems]
     async with Grader(config, workers=_WORKERS) as grader:
-        for record in problems:
-            item = Item(_problem_id(record), "", str(field(record, "answer", (str, int, float))))
-            completions = [str(each) for each in record.value["completions"]]
-            answers = [await grader.extract(each) for each in completions]
+        for record, mine in zip(problems, facts, strict=True):
+            reference = str(field(record, "answer", (str, int, float)))
+            item = Item(_problem_id(record), "", reference)
+            answers = [await grader.extract(row["response"]) for row in mine]
             grades = await grader.grade(item, answers)
             classes = await grader.classes(answers, item)
-            for index, (tokens, scores) in enumerate(
-                zip(_tokens(record, left_out), _scores(record), strict=True)
-            ):
-                rows.append(
-                    {
-                        "problem_id": item.id,
-                        "response": completions[index],
-                        "answer": answers[index],
-                        "answer_class": classes[index],
-                        "correct": grades[index].correct,
-                        "n_generated_tokens": tokens,
-                        **scores,
-                    }
-                )
-    return rows
+            for row, answer, number, grade in zip(mine, answers, classes, grades, strict=True):
+                row.update(answer=answer, answer_class=number, correct=grade.correct)
+    return [row for mine in facts for row in mine]
+
+
+def _facts(record: Record, left_out: Counter[str]) -> list[dict[str, Any]]:
+    """A problem's completions as rows, not yet graded."""
+    field(record, "answer", (str, int, float))
+    tokens, scores = _tokens(record, left_out), _scores(record)
+    return [
+        {
+            "problem_id": _problem_id(record),
+            "response": str(completion),
+            "n_generated_tokens": n,
+            **each,
+        }
+        for completion, n, each in zip(record.value["completions"], tokens, scores, strict=True)
+    ]
 
 
 def _tokens(record: Record, left_out: Counter[str]) -> list[int | None]:
