@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -22,6 +21,7 @@ from ttscale.record.ledger import Ledger
 from ttscale.run import folder as folders
 from ttscale.run.config import Experiment
 from ttscale.run.display import Display
+from ttscale.run.interrupt import Interrupt
 from ttscale.run.judging import Judge
 from ttscale.run.models import start_models
 from ttscale.run.outputs import read_summary, write_outputs
@@ -32,8 +32,17 @@ from ttscale.session import Session
 from ttscale.trace import Path, Problem
 
 
-def run(experiment: Experiment, results: FilePath, display: Display, *, fresh: bool) -> FilePath:
+def run(
+    experiment: Experiment,
+    results: FilePath,
+    display: Display,
+    *,
+    fresh: bool,
+    interrupt: Interrupt | None = None,
+) -> FilePath:
     """Run, or resume, an experiment; returns its folder.
+
+    In the main thread Ctrl-C stops it in order; from another thread `interrupt.press` does.
 
     Raises InputError for what the user can mend, Interrupted after Ctrl-C, and TTScaleError when
     the run failed. In every case what was sampled is in the journal.
@@ -46,7 +55,8 @@ def run(experiment: Experiment, results: FilePath, display: Display, *, fresh: b
         if (before := read_summary(folder)) and before["complete"] and not before["n_failed"]:
             display.say(f"{folders.show(folder)} is complete (--fresh runs it anew)")
             return folder
-        return asyncio.run(_run(experiment, chosen, items, folder, display, fresh))
+        interrupt = interrupt or Interrupt()
+        return asyncio.run(_run(experiment, chosen, items, folder, display, fresh, interrupt))
 
 
 async def _run(
@@ -56,7 +66,9 @@ async def _run(
     folder: FilePath,
     display: Display,
     fresh: bool,
+    interrupt: Interrupt,
 ) -> FilePath:
+    interrupt.listen()
     config = experiment.config
     async with AsyncExitStack() as stack:
         journal = Journal(folder / NAME)
@@ -89,7 +101,7 @@ async def _run(
         started = time.monotonic()
         display.begin(len(chosen) * len(problems), session, engine)
         try:
-            await work_through(work, session, display)
+            await work_through(work, session, display, interrupt)
         finally:
             display.end()
             journal.commit()
@@ -163,7 +175,9 @@ def prepare(
     return problems
 
 
-async def work_through(work: Work, session: Session, display: Display) -> None:
+async def work_through(
+    work: Work, session: Session, display: Display, interrupt: Interrupt | None = None
+) -> None:
     """All arms over all problems, `concurrency` pairs in flight, arm by arm."""
     pairs: Iterator[tuple[Arm, Problem]] = (
         (arm, problem) for arm in work.arms for problem in work.problems
@@ -177,7 +191,7 @@ async def work_through(work: Work, session: Session, display: Display) -> None:
 
     n_workers = min(work.experiment.config.run.concurrency, len(work.arms) * len(work.problems))
     workers = [asyncio.create_task(worker()) for _ in range(n_workers)]
-    with _Interruptible(workers, display):
+    with (interrupt or Interrupt()).stopping(workers, display):
         await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
         interrupted = any(task.cancelled() for task in workers)
         for task in workers:
@@ -196,30 +210,6 @@ async def work_through(work: Work, session: Session, display: Display) -> None:
             f"stopped after {len(work.outcomes)} of "
             f"{len(work.arms) * len(work.problems)}; the same command goes on from here"
         )
-
-
-class _Interruptible:
-    """While the block runs, Ctrl-C cancels the tasks; pressed again, it ends the process."""
-
-    def __init__(self, tasks: Sequence[asyncio.Task[None]], display: Display) -> None:
-        self._tasks, self._display = tasks, display
-        self._pressed = False
-
-    def __enter__(self) -> None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._press)
-
-    def __exit__(self, *_: object) -> None:
-        asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
-
-    def _press(self) -> None:
-        if self._pressed:
-            sys.stderr.write("ttscale: left at once; the journal holds what was finished\n")
-            sys.stderr.flush()
-            os._exit(130)
-        self._pressed = True
-        self._display.say("stopping (Ctrl-C again leaves at once) …")
-        for task in self._tasks:
-            task.cancel()
 
 
 async def attempt(session: Session, experiment: Experiment, arm: Arm, problem: Problem) -> Outcome:
