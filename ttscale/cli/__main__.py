@@ -1,0 +1,5 @@
+"""`python -m ttscale.cli`."""
+
+from ttscale.cli import main
+
+main()
