@@ -16,7 +16,7 @@ import msgspec
 from ttscale.engine.protocol import Completion, Engine, Sampling, Scorer, Scores
 from ttscale.errors import InputError
 from ttscale.record.journal import Journal, Stored, StoredScore
-from ttscale.record.ledger import Ledger
+from ttscale.record.ledger import Bill
 from ttscale.trace import Finish, Problem
 
 T = TypeVar("T")
@@ -70,7 +70,7 @@ class Session:
         self,
         engine: Engine,
         journal: Journal,
-        ledger: Ledger,
+        ledger: Bill,
         grading: Grading,
         *,
         seed: int = 0,

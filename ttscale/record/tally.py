@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ttscale.record.pool import Counts
+from ttscale.stats.coverage import pass_at_k
+from ttscale.stats.pool_curves import vote_of_counts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,6 +48,15 @@ class Tally:
     n_abstain: NDArray[np.int64]
     voted: bool
     ends: Mapping[str, int]
+
+    def coverage(self, ks: NDArray[np.int64]) -> NDArray[np.float64]:
+        """pass@k of each problem, shape (problems, ks); NaN where k exceeds its samples."""
+        n, c = self.counts.n_samples, self.counts.n_correct
+        return pass_at_k(n[:, None], c[:, None], ks)
+
+    def votes(self, ks: NDArray[np.int64]) -> NDArray[np.float64]:
+        """majority@k of each problem, likewise."""
+        return vote_of_counts(self.owner, self.size, self.hits, self.n_abstain, ks)
 
 
 def tally(batches: Iterable[pa.Table | pa.RecordBatch]) -> dict[str, Tally]:

@@ -191,8 +191,8 @@ def vote_of_counts(
 ) -> FloatArray:
     """Expected correctness of a vote of k samples, from the sizes of answer classes.
 
-    owner: (classes,) each class's problem, ascending. size: (classes,) its samples. hits: (classes,)
-    the right ones among them. n_abstain: (problems,) samples that cast no vote.
+    owner: (classes,) each class's problem, ascending. size: (classes,) its samples. hits: of them,
+    the right ones. n_abstain: (problems,) samples that cast no vote.
     Returns (problems, ks): the sum over a problem's classes of (chance to win the vote) x (share of
     the class that is right); NaN where k exceeds a problem's samples.
     """
