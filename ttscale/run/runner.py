@@ -6,10 +6,10 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, NamedTuple
 
 from ttscale.benchmark.item import Item
 from ttscale.errors import TTScaleError
@@ -32,7 +32,28 @@ from ttscale.session import Session
 from ttscale.trace import Problem
 
 
-def run(experiment: Experiment, results: FilePath, display: Display, *, fresh: bool) -> FilePath:
+class Sheet(NamedTuple):
+    """What is to be run, and where it is written."""
+
+    experiment: Experiment
+    arms: list[Arm]
+    items: Sequence[Item]
+    folder: FilePath
+    fresh: bool
+
+
+Way = Callable[[Sheet, Display], Coroutine[Any, Any, None]]
+"""How a sheet is worked through: `here`, or on a cluster."""
+
+
+def run(
+    experiment: Experiment,
+    results: FilePath,
+    display: Display,
+    *,
+    fresh: bool,
+    way: Way | None = None,
+) -> FilePath:
     """Run, or resume, an experiment; returns its folder.
 
     Raises InputError for what the user can mend, Interrupted after Ctrl-C, and TTScaleError when
@@ -46,23 +67,18 @@ def run(experiment: Experiment, results: FilePath, display: Display, *, fresh: b
         if (before := read_summary(folder)) and before["complete"] and not before["n_failed"]:
             display.say(f"{folders.show(folder)} is complete (--fresh runs it anew)")
             return folder
-        return asyncio.run(_run(experiment, chosen, items, folder, display, fresh))
+        asyncio.run((way or here)(Sheet(experiment, chosen, items, folder, fresh), display))
+        return folder
 
 
-async def _run(
-    experiment: Experiment,
-    chosen: list[Arm],
-    items: Sequence[Item],
-    folder: FilePath,
-    display: Display,
-    fresh: bool,
-) -> FilePath:
+async def here(sheet: Sheet, display: Display) -> None:
+    """Work a sheet through in this process, with engines of its own."""
+    experiment, chosen, items, folder, fresh = sheet
     config = experiment.config
     async with AsyncExitStack() as stack:
         journal = Journal(folder / NAME)
         stack.callback(journal.close)
-        if (n_calls := journal.n_calls()) > 0:
-            display.say(f"resuming {folders.show(folder)}: {n_calls:,} samples are in its journal")
+        say_resumed(journal, folder, display)
         judge = await stack.enter_async_context(Judge(config, journal))
         models = await start_models(stack, config, folder, display)
         engine = models.policy
@@ -114,7 +130,12 @@ async def _run(
                 await desk.close(problems)
                 write_outputs(work, books, folder)
     refuse_failure(work)
-    return folder
+
+
+def say_resumed(journal: Journal, folder: FilePath, display: Display) -> None:
+    """Tell the user that an earlier session's samples are there."""
+    if (n_calls := journal.n_calls()) > 0:
+        display.say(f"resuming {folders.show(folder)}: {n_calls:,} samples are in its journal")
 
 
 def refuse_failure(work: Work) -> None:
@@ -144,8 +165,11 @@ def note_provenance(
 
 def borrow(
     journal: Journal, folder: FilePath, fingerprint: str, display: Display, *, fresh: bool
-) -> None:
-    """Let the journal read samples of the runs beside it, unless the run was begun fresh."""
+) -> bool:
+    """Let the journal read samples of the runs beside it, unless the run was begun fresh.
+
+    Returns whether there are any.
+    """
     alone = journal.read_fact(b"alone")
     if alone is None:
         alone = b"1" if fresh else b"0"
@@ -155,6 +179,8 @@ def borrow(
         journal.borrow_from(runs)
         names = ", ".join(run.name for run in runs)
         display.say(f"samples that {names} has are not asked for again (--fresh samples anew)")
+        return True
+    return False
 
 
 def _provenance(experiment: Experiment) -> dict[str, Any]:
