@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sqlite3
 import subprocess
@@ -23,6 +22,7 @@ from tests.contract.playing import Silent
 from ttscale.cluster.driver import run_on_ray
 from ttscale.errors import InputError, TTScaleError
 from ttscale.run.config import load
+from ttscale.run.folder import claim
 from ttscale.run.runner import run
 
 ray = pytest.importorskip("ray")
@@ -83,7 +83,7 @@ class Sabotage(Strategy):
     async def __call__(self, problem: Problem, ctx: Context) -> Answer:
         """Sample twice, so that something is committed between."""
         paths = await ctx.sample(problem.root, n=4)
-        if problem.id == "simulated-2" and not (HERE / "done").exists():
+        if problem.id == "2" and not (HERE / "done").exists():
             (HERE / "committed").write_text("\\n".join(committed(HERE / "runs")))
             (HERE / "done").touch()
             {deed}
@@ -98,16 +98,18 @@ FILL = "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))"
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
     """A local cluster, by its address."""
-    os.environ["PYTHONPATH"] = str(ROOT)
-    context = ray.init(
-        num_cpus=2,
-        num_gpus=0,
-        include_dashboard=False,
-        object_store_memory=100 << 20,
-        log_to_driver=False,
-    )
-    yield context.address_info["gcs_address"]
-    ray.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))  # workers inherit it
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        context = ray.init(
+            num_cpus=2,
+            num_gpus=0,
+            include_dashboard=False,
+            object_store_memory=100 << 20,
+            log_to_driver=False,
+        )
+        yield context.address_info["gcs_address"]
+        ray.shutdown()
 
 
 def write(tmp_path: Path, **changes: Any) -> Path:
@@ -116,10 +118,10 @@ def write(tmp_path: Path, **changes: Any) -> Path:
     return path
 
 
-def sabotaged(tmp_path: Path, deed: str) -> Path:
+def sabotaged(tmp_path: Path, deed: str, **changes: Any) -> Path:
     code = SABOTAGE.format(here=str(tmp_path), what=deed, deed=deed)
     (tmp_path / "sabotage.py").write_text(code)
-    return write(tmp_path, strategies=[{"name": "./sabotage.py"}])
+    return write(tmp_path, strategies=[{"name": "./sabotage.py"}], **changes)
 
 
 def on_ray(config: Path, results: Path, cluster: str) -> Path:
@@ -182,3 +184,36 @@ def test_a_full_disk_is_said_and_resumed_by_another_number(tmp_path: Path, clust
     spread = run_on_ray(experiment, tmp_path / "runs", Silent(), fresh=False, address=cluster)
     assert_paid_once(tmp_path)
     assert_same(run(load(config), tmp_path / "here", Silent(), fresh=False), spread)
+
+
+def test_the_driver_is_killed_and_resumed_with_more_workers(tmp_path: Path, cluster: str) -> None:
+    model = {"engine": "simulated", "timing": {"round_seconds": 0.01, "time_scale": 1.0}}
+    config = sabotaged(tmp_path, "pass", model=model, run={"concurrency": 4, "ray": {"cpus": 0.5}})
+    results = tmp_path / "runs"
+    command = ["-m", "ttscale.cli", "run", str(config), "--results", str(results), "--ray", cluster]
+    driver = subprocess.Popen([sys.executable, *command], cwd=ROOT, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "done").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert driver.poll() is None, "it was killed at work"
+    driver.send_signal(signal.SIGKILL)
+    driver.communicate()
+    experiment = load(config, ["run.ray.workers=3"])
+    spread = run_on_ray(experiment, results, Silent(), fresh=False, address=cluster)
+    assert_paid_once(tmp_path)
+    assert_same(run(load(config), tmp_path / "here", Silent(), fresh=False), spread)
+
+
+def test_what_a_cluster_lacks_is_said(tmp_path: Path, cluster: str) -> None:
+    config = write(tmp_path, run={"ray": {"gpus": 1, "wait_seconds": 0.5}})
+    with pytest.raises(InputError, match=r"no room for a worker[^~]*1 CPU, 1 GPU asked for"):
+        on_ray(config, tmp_path, cluster)
+
+
+def test_a_second_driver_is_refused(tmp_path: Path, cluster: str) -> None:
+    config = write(tmp_path)
+    with (
+        claim(load(config), tmp_path, fresh=False),
+        pytest.raises(InputError, match="another process is running this experiment"),
+    ):
+        on_ray(config, tmp_path, cluster)

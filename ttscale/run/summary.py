@@ -166,7 +166,8 @@ def _strategy(
 ) -> dict[str, Any]:
     """One arm: accuracy with its interval, tokens, and how its answers ended."""
     arm = next(arm for arm in work.arms if arm.label == label)
-    outcomes = [o for (name, _), o in work.outcomes.items() if name == label]
+    pairs = [(label, problem_id) for problem_id in work.problem_ids]
+    outcomes = [work.outcomes[pair] for pair in pairs if pair in work.outcomes]
     right = np.array([[float(outcome.correct is True)] for outcome in outcomes])
     point = _curve([0], right, rng)[0] if outcomes else {}
     entry: dict[str, Any] = {
