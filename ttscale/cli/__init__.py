@@ -35,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(run.run)
+app.command(cls=run.Command)(run.run)
 app.command()(fit.fit)
 app.command()(plan.plan)
 app.command()(compare.compare)
