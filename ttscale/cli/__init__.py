@@ -22,6 +22,7 @@ from ttscale.cli import (
     listing,
     plan,
     run,
+    serve,
     train_prm,
 )
 from ttscale.errors import InputError, Interrupted, TTScaleError
@@ -34,10 +35,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(run.run)
+app.command(cls=run.Command)(run.run)
 app.command()(fit.fit)
 app.command()(plan.plan)
 app.command()(compare.compare)
+app.command()(serve.serve)
 app.command()(train_prm.train_prm)
 app.command(name="import")(import_pool.import_pool)
 app.command(name="export")(export_pool.export_pool)
