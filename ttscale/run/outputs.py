@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ttscale.record.files import finite, replacing, write_json, write_parquet
 from ttscale.record.pool import Pool, make_pool
+from ttscale.record.trees import TREES, write_trees
 from ttscale.run.config import dump
 from ttscale.run.summary import summarise
 from ttscale.run.tables import as_text
@@ -21,16 +22,34 @@ if TYPE_CHECKING:
 REPORT = "report.md"
 """The report's name in a run folder."""
 
+PROBLEMS = "problems.parquet"
+"""The problems' name there."""
+
 
 async def write_outputs(work: Work, judge: Judge, folder: FilePath) -> None:
-    """Write the pool, the answers, the ledger, the summary and the report."""
+    """Write the pool, the answers, the trees, the ledger, the summary and the report."""
     pool = await make_run_pool(work, judge)
     pool.write(folder / "pool.parquet")
     work.ledger.write(folder / "ledger.parquet")
     _write_answers(work, folder / "answers.parquet")
+    _write_problems(work.problems, folder / PROBLEMS)
+    trees = {key: outcome.tree for key, outcome in work.outcomes.items() if outcome.tree}
+    write_trees(trees, folder / TREES)
     summary = summarise(work, pool, read_summary(folder))
     write_json(summary, folder / "summary.json")
     _write_report(summary, work, folder / REPORT)
+
+
+def _write_problems(problems: Iterable[Problem], path: FilePath) -> None:
+    """One row for each problem: the question, the reference answer, and the prompt's text."""
+    import pyarrow as pa
+
+    schema = pa.schema({name: pa.string() for name in ("id", "question", "reference", "prompt")})
+    rows = [
+        {"id": p.id, "question": p.question, "reference": p.reference, "prompt": p.root.text}
+        for p in problems
+    ]
+    write_parquet(pa.Table.from_pylist(rows, schema=schema), path)
 
 
 def _write_report(summary: Mapping[str, Any], work: Work, path: FilePath) -> None:

@@ -19,6 +19,7 @@ from ttscale.errors import InputError, Interrupted, TTScaleError, shorten
 from ttscale.record.files import write_json
 from ttscale.record.journal import NAME, Journal
 from ttscale.record.ledger import Ledger
+from ttscale.record.trees import Judged, Node, make_tree
 from ttscale.run import folder as folders
 from ttscale.run.config import Experiment
 from ttscale.run.display import Display
@@ -266,6 +267,7 @@ async def attempt(session: Session, experiment: Experiment, arm: Arm, problem: P
         None,
         samples,
         dict(ctx.notes),
+        _tree(ctx, samples, path),
     )
 
 
@@ -322,6 +324,14 @@ async def _samples(
             )
         )
     return samples
+
+
+def _tree(ctx: Context, samples: Sequence[Sample], answer: Path | None) -> list[Node]:
+    """What a strategy sampled, unless that is independent samples of the prompt and no more."""
+    if all(path.stream is not None and path.stream[0] in ctx.plain for path in ctx.grown):
+        return []
+    judged = {sample.path: Judged(sample.answer, sample.correct) for sample in samples}
+    return make_tree(ctx.grown, ctx.scores, judged, answer)
 
 
 def describe(sampling: Sampling, default: Sampling) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from ttscale.engine.protocol import Sampling
 from ttscale.record.ledger import Ledger
+from ttscale.record.trees import Node
 from ttscale.run.config import Experiment
 from ttscale.run.sweep import Arm
 from ttscale.trace import Finish, Path, Problem
@@ -37,7 +38,8 @@ class Outcome:
     """What one arm made of one problem.
 
     `held_tokens` is the mean over a search's steps of the tokens that its paths held; None for a
-    strategy without steps.
+    strategy without steps. `tree` is what it sampled, pruned branches included; empty for one that
+    only draws independent samples, which are in `samples`.
     """
 
     arm: str
@@ -53,6 +55,7 @@ class Outcome:
     error: str | None = None
     samples: list[Sample] = field(default_factory=list)
     notes: Mapping[str, int] = field(default_factory=dict)
+    tree: Sequence[Node] = ()
 
 
 @dataclass
