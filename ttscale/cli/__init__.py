@@ -12,7 +12,7 @@ import sys
 
 import typer
 
-from ttscale.cli import compare, cost, fit, hardware, listing, plan, run, train_prm
+from ttscale.cli import compare, cost, fit, hardware, listing, plan, report, run, train_prm
 from ttscale.errors import InputError, Interrupted, TTScaleError
 
 app = typer.Typer(
@@ -27,6 +27,8 @@ app.command()(run.run)
 app.command()(fit.fit)
 app.command()(plan.plan)
 app.command()(compare.compare)
+app.command()(report.report)
+app.command()(report.view)
 app.command()(train_prm.train_prm)
 app.command(name="list")(listing.list_names)
 app.command()(cost.cost)
