@@ -33,7 +33,7 @@ def answer(measured: Measured) -> dict[str, Any]:
         "accuracy": _percent(points.accuracy[cheap]),
         "ends": f"{_percent(points.low[cheap])} to {_percent(points.high[cheap])} (95 %)",
         "costs": [
-            {"name": NAMES[unit], "amount": _amount(amount, unit)}
+            {"name": NAMES[unit], **_amount(amount, unit)}
             for unit, amount in costs.items()
             if not (unit == "samples" and amount == 0)
         ],
@@ -70,9 +70,9 @@ def _lines(measured: Measured, cheap: int, best: int) -> Sequence[str]:
     if choice.runner_up is not None and choice.difference is not None:
         gap = choice.difference
         lines.append(
-            f"{_capital(_name(measured, best))} is best in {100 * choice.chance_best:.0f} % of "
-            f"resamples of the problems; next is {_name(measured, choice.runner_up)}, "
-            f"{-100 * gap.estimate:+.1f} points [{-100 * gap.high:+.1f}, {-100 * gap.low:+.1f}]."
+            f"In {100 * choice.chance_best:.0f} % of resamples of the problems the best is "
+            f"{_name(measured, best)}; next is {_name(measured, choice.runner_up)}, "
+            f"{_signed(-gap.estimate)} points [{_signed(-gap.high)}, {_signed(-gap.low)}]."
         )
     single = next((i for i in range(len(points)) if points.of(i).selector == "single"), None)
     if single is not None and single != cheap:
@@ -81,7 +81,7 @@ def _lines(measured: Measured, cheap: int, best: int) -> Sequence[str]:
             f"{format_quantity(float(points.cost[single]), measured.unit)} a problem."
         )
     lines.append(
-        "Only what was sampled is compared here; `ttscale plan` goes beyond it, and divides a "
+        "Only what was sampled is compared here; “ttscale plan” goes beyond it, and divides a "
         "budget by difficulty."
     )
     return lines
@@ -124,10 +124,13 @@ def _percent(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
-def _amount(amount: float, unit: str) -> str:
-    text = format_quantity(amount, unit)
-    return text.removesuffix(f" {unit[:-1]}").removesuffix(f" {unit}")
+def _amount(amount: float, unit: str) -> dict[str, str]:
+    """An amount and what it is for: small prices are for a million problems."""
+    if unit == "usd" and amount < 0.001:
+        return {"amount": format_quantity(amount * 1e6, unit), "per": "for a million problems"}
+    text = format_quantity(amount, unit).removesuffix(f" {unit[:-1]}").removesuffix(f" {unit}")
+    return {"amount": text, "per": "a problem"}
 
 
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def _signed(gap: float) -> str:
+    return f"{100 * gap:+.1f}".replace("-", "−")

@@ -38,7 +38,8 @@ def accuracy_figure(measured: Measured, unit: str) -> Drawing:
     shown, alone = curves[:MOST_CURVES], _alone(points)
 
     def paint(sheet: Sheet) -> Sequence[Mapping[str, Any]]:
-        axes = _axes(sheet, points, unit)
+        drawn = np.isin(points.candidate, shown) | np.isin(np.arange(len(points)), alone)
+        axes = _axes(sheet, points, unit, float(points.high[drawn].max(initial=0.1)))
         handles, labels, rows = [], [], []
         for series, index in enumerate(shown):
             each, mine = points.candidates[index], np.flatnonzero(points.candidate == index)
@@ -69,7 +70,7 @@ def accuracy_figure(measured: Measured, unit: str) -> Drawing:
             sheet.belongs([bars.lines[0], *bars.lines[2]], series)
             sheet.say(axes, x, y, [_said(points, i, measured, unit) for i in alone], series)
             handles.append(bars.lines[0])
-            labels.append("strategies run at one budget: point at them")
+            labels.append("single, and strategies run at one budget")
             rows += _rows(points, alone, measured, unit)
         key(sheet, handles, labels)
         return rows
@@ -90,8 +91,8 @@ def frontier_figure(measured: Measured, unit: str) -> Drawing:
     best = measured.frontier(unit)
 
     def paint(sheet: Sheet) -> Sequence[Mapping[str, Any]]:
-        axes = _axes(sheet, points, unit)
         offered = np.flatnonzero(points.allowed)
+        axes = _axes(sheet, points, unit, float(points.high[offered].max()))
         axes.plot(
             points.cost[offered], points.accuracy[offered], linestyle="none", marker="o",
             markersize=3, color=FAINT, alpha=0.55, markeredgewidth=0,
@@ -149,19 +150,19 @@ def name_of(each: Candidate, measured: Measured) -> str:
     return name + (" (oracle)" if each.bound and each.selector != "coverage" else "")
 
 
-def _axes(sheet: Sheet, points: Points, unit: str) -> Axes:
+def _axes(sheet: Sheet, points: Points, unit: str, most: float) -> Axes:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axes = sheet.figure.add_subplot()
     axes.set_xscale("log")
     low, high = float(points.cost.min()), float(points.cost.max())
     axes.set_xlim(low / 1.25, max(high, low * 1.5) * 1.25)
-    powers = 2 if high / low < 40 else 10
-    axes.xaxis.set_major_locator(LogLocator(base=powers, numticks=7))
+    between = (1.0, 2.0, 5.0) if high / low < 60 else (1.0,)
+    axes.xaxis.set_major_locator(LogLocator(base=10, subs=between, numticks=8))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: _amount(x, unit)))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(f"{AXES[unit]} a problem")
-    percent_axis(axes)
+    percent_axis(axes, most)
     return axes
 
 
@@ -184,9 +185,10 @@ def _curves(points: Points) -> list[int]:
 
 
 def _alone(points: Points) -> Any:
-    """Points of strategies that were run at one budget."""
+    """Points that are on no curve: one sample, and strategies that were run at one budget."""
+    alone = {"single", "strategy"}
     return np.array(
-        [i for i in range(len(points)) if points.of(i).selector == "strategy"], dtype=np.int64
+        [i for i in range(len(points)) if points.of(i).selector in alone], dtype=np.int64
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH = 5.2
-"""Inches: as wide as a phone's screen at the size of its text."""
+WIDTH = 4.6
+"""Inches: on a phone's screen its letters are still of a size to be read."""
 
 GRID = "#e8e8e8"
 ROLES = {INK: "ink", FAINT: "faint", GRID: "grid", "#ffffff": "paper"}
@@ -266,20 +267,20 @@ def wrapped(label: str, width: int = 30) -> str:
     return fill(visible(label), width, break_long_words=True) or "–"
 
 
-def percent_axis(axes: Axes) -> None:
-    """Accuracy up, from 0 to 100 %."""
+def percent_axis(axes: Axes, most: float = 1.0) -> None:
+    """Accuracy up, from 0 to the ten per cent above `most`."""
     from matplotlib.ticker import FuncFormatter
 
-    axes.set_ylim(0, 1)
+    axes.set_ylim(0, min(math.ceil(10 * most + 0.2) / 10, 1.0))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:.0f}"))
     axes.set_ylabel("accuracy, %")
 
 
 def key(sheet: Sheet, handles: Sequence[Any], labels: Sequence[str]) -> None:
     """A legend under the plot, each entry belonging to the series its handle draws."""
-    columns = 2 if max(map(len, labels), default=0) <= 34 else 1
+    columns = 2 if max(map(len, labels), default=0) <= 28 else 1
     legend = sheet.figure.legend(
-        handles, [wrapped(label, 38 if columns == 2 else 70) for label in labels],
+        handles, [wrapped(label, 32 if columns == 2 else 58) for label in labels],
         loc="outside lower left", ncols=columns, handlelength=2.2, columnspacing=1.4,
     )  # fmt: skip
     for series, (handle, text) in enumerate(

@@ -77,17 +77,22 @@ def draw(study: Study, path: Path) -> None:
 
 
 def curve_figure(
-    study: Study, groups: Sequence[Sequence[str]] | None = None, *, titled: bool = True
+    study: Study,
+    groups: Sequence[Sequence[str]] | None = None,
+    *,
+    titled: bool = True,
+    width: float = 5.4,
 ) -> Figure:
     """Coverage, and beside it the other selectors: samples, laws with bands, saturation marks.
 
     groups : selectors by panel; those of `panels_of` when left out.
+    width : of a panel, inches.
     """
     from matplotlib.figure import Figure
 
     others = [name for names in panels_of(study) for name in names if name != COVERAGE]
     groups = panels_of(study) if groups is None else groups
-    figure = Figure(figsize=(5.4 * len(groups), 4.3), layout="constrained")
+    figure = Figure(figsize=(width * len(groups), 4.3), layout="constrained")
     if titled:
         title = _title(study)
         figure.suptitle(title, x=0.012, ha="left", fontsize=10.5, fontweight="bold")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ttscale.laws.sampled import COVERAGE
 from ttscale.laws.study import Study
-from ttscale.report.drawing import Drawing, Sheet, finish, titled
+from ttscale.report.drawing import WIDTH, Drawing, Sheet, finish, titled
 from ttscale.report.figures import curve_figure, panels_of
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def law_figures(study: Study, name: str, about: str = "") -> Iterator[Drawing]:
         suffix = "" if held is None else "-heldout"
         yield finish(
             f"law-{what}{suffix}-{name}", titled(title, about), caption, paint,
-            lambda names=names: curve_figure(study, [names], titled=False),
+            lambda names=names: curve_figure(study, [names], titled=False, width=WIDTH),
         )  # fmt: skip
 
 

@@ -120,17 +120,18 @@ def tokens_figure(ledger: pa.Table, trees: Trees, name: str, about: str = "") ->
         from matplotlib.ticker import FuncFormatter
 
         axes = sheet.figure.add_subplot()
+        parts = {part: label for part, label in PARTS.items() if any(row[part] for row in rows)}
         axes.grid(visible=False, axis="y")
         axes.spines["left"].set_visible(False)
         axes.set_yticks([])
         axes.set_ylim(len(rows) - 0.35, -0.75)
         handles = []
-        for series, (part, label) in enumerate(PARTS.items()):
-            left = np.array([sum(row[p] for p in list(PARTS)[:series]) for row in rows])
+        for series, (part, label) in enumerate(parts.items()):
+            left = np.array([sum(row[p] for p in list(parts)[:series]) for row in rows])
             width = np.array([row[part] for row in rows])
             bars = axes.barh(
                 np.arange(len(rows)) + 0.15, width, left=left, height=0.36,
-                color=COLOURS[series], linewidth=0,
+                color=COLOURS[list(PARTS).index(part)], linewidth=0,
             )  # fmt: skip
             sheet.belongs(bars.patches, series)
             seen = [i for i, value in enumerate(width) if value > 0]
@@ -148,8 +149,9 @@ def tokens_figure(ledger: pa.Table, trees: Trees, name: str, about: str = "") ->
             )  # fmt: skip
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
         axes.locator_params(axis="x", nbins=6)
+        axes.set_xlim(0, 1.04 * max((sum(row[p] for p in PARTS) for row in rows), default=1.0))
         axes.set_xlabel("tokens computed a problem")
-        key(sheet, handles, list(PARTS.values()))
+        key(sheet, handles, list(parts.values()))
         return rows
 
     caption = (

@@ -44,7 +44,6 @@ def choices(record: Record) -> Drawing:
     def paint(sheet: Sheet) -> Sequence[Record]:
         axes = sheet.figure.add_subplot()
         _samples_axis(axes, record)
-        percent_axis(axes)
         handles, labels, rows = [], [], []
         pool = record["pools"][0]
         lines = [
@@ -60,6 +59,7 @@ def choices(record: Record) -> Drawing:
             )
             if pool[name]
         ]  # fmt: skip
+        percent_axis(axes, max(p["high"] or 0.0 for *_, curve in lines for p in curve))
         for series, (label, field, curve) in enumerate(lines):
             colour = COLOURS[series % len(COLOURS)]
             k, y, low, high = (
@@ -189,7 +189,7 @@ def dots(
             continue
         if low is not None and high is not None:
             axes.plot([low, high], [row + 0.12] * 2, color=COLOURS[0], linewidth=1.6)
-        axes.plot(value, row + 0.12, marker="o", markersize=5.5, color=COLOURS[0])
+        axes.plot(value, row + 0.12, marker="o", markersize=5.5, color=COLOURS[0], clip_on=False)
         ends = "" if low is None or high is None else f" [{written(low)}, {written(high)}]"
         sheet.say(axes, [value], [row + 0.12], [f"{name}\n{written(value)}{ends}"])
 

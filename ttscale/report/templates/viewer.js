@@ -4,12 +4,12 @@ const PER_PAGE = 50, TEXT_AT_ONCE = 20000, PROBLEMS_AT_ONCE = 400;
 class Viewer {
   constructor(runs) {
     this.runs = runs;
-    this.controls = Object.fromEntries(["run", "query", "which", "what", "found", "problems", "problem"].map((id) => [id, document.getElementById(id)]));
+    this.controls = Object.fromEntries(["run", "query", "which", "what", "found", "problems", "problem"].map((id) => [id, document.getElementById(`viewer-${id}`)]));
     this.cache = new Map();
     this.asked = 0;
     this.now = { run: 0, problem: -1, view: 0 };
     document.getElementById("viewer").hidden = false;
-    document.getElementById("runs").hidden = runs.length < 2;
+    document.getElementById("viewer-runs").hidden = runs.length < 2;
     this.controls.run.append(...runs.map((run, i) => element("option", { value: i }, visible(run.label))));
     this.controls.run.addEventListener("change", () => { this.now.run = Number(this.controls.run.value); this.now.problem = -1; this.list(); });
     this.controls.query.addEventListener("input", () => this.list());
@@ -168,7 +168,7 @@ class Viewer {
     const parts = [], pattern = this.pattern;
     if (set.answers.length) {
       const counts = element("p", { class: "meta" }, "answers: ");
-      for (const [answer, n, correct] of set.answers) counts.append(element("span", { class: correct === true ? "right" : "" }, element("bdi", {}, visible(answer ?? "–")), ` × ${n}`, correct === true ? " ✓" : ""));
+      for (const [answer, n, correct] of set.answers) counts.append(element("span", { class: correct === true ? "right" : "" }, element("bdi", {}, visible(answer ?? "–")), ` (${n}${correct === true ? " ✓" : ""})`));
       parts.push(counts);
     }
     const rows = set.rows.filter((row) => this.sampleFits(set, row, pattern));
