@@ -49,7 +49,7 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Write a report as one page: the answer, figures, samples and trees, where it comes from."""
-    from ttscale.report.command import make_report, open_page
+    from ttscale.report.command import make_report
     from ttscale.report.content import Options
     from ttscale.run.display import make_display
 

@@ -60,7 +60,7 @@ def make_tree(
     """The nodes of all paths that a strategy sampled on one problem, in the order of sampling."""
     kept = set(chosen.lineage()) if chosen is not None else set()
     place: dict[Path, int] = {}
-    nodes = []
+    nodes: list[Node] = []
     for path in grown:
         for node in path.lineage():
             if node in place:
@@ -80,11 +80,9 @@ def make_tree(
     return nodes
 
 
-def write_trees(trees: Mapping[tuple[str, str], Sequence[Node]], path: FilePath) -> None:
-    """Write trees by arm and problem as Parquet."""
+def tree_table(problem_id: str, trees: Mapping[str, Sequence[Node]]) -> pa.Table:
+    """The trees of one problem, by arm, as rows."""
     import pyarrow as pa
-
-    from ttscale.record.files import write_parquet
 
     kinds = {int: pa.int64(), str: pa.string(), float: pa.float64(), bool: pa.bool_()}
     fields = {
@@ -93,17 +91,19 @@ def write_trees(trees: Mapping[tuple[str, str], Sequence[Node]], path: FilePath)
     }
     rows = [
         {"arm": arm, "problem_id": problem_id, "node": i, **node._asdict()}
-        for (arm, problem_id), nodes in trees.items()
+        for arm, nodes in trees.items()
         for i, node in enumerate(nodes)
     ]
     schema = {"arm": pa.string(), "problem_id": pa.string(), "node": pa.int64(), **fields}
-    write_parquet(pa.Table.from_pylist(rows, schema=pa.schema(schema)), path)
+    return pa.Table.from_pylist(rows, schema=pa.schema(schema))
 
 
-def read_trees(table: pa.Table) -> dict[tuple[str, str], list[Node]]:
-    """Trees by arm and problem, of a table as `write_trees` writes it."""
+def read_trees(path: FilePath) -> dict[tuple[str, str], list[Node]]:
+    """A run's trees by arm and problem; none where the file is not there."""
+    import pyarrow.parquet as pq
+
     trees: dict[tuple[str, str], list[Node]] = {}
-    for row in table.to_pylist():
+    for row in pq.read_table(path).to_pylist() if path.is_file() else ():
         node = Node(*(row[name] for name in Node._fields))
         trees.setdefault((row["arm"], row["problem_id"]), []).append(node)
     return trees

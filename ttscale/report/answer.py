@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, SupportsFloat
 
 from ttscale.cost import format_quantity
 from ttscale.laws.families import POOLED
@@ -132,5 +132,5 @@ def _amount(amount: float, unit: str) -> dict[str, str]:
     return {"amount": text, "per": "a problem"}
 
 
-def _signed(gap: float) -> str:
-    return f"{100 * gap:+.1f}".replace("-", "−")
+def _signed(gap: SupportsFloat) -> str:
+    return f"{100 * float(gap):+.1f}".replace("-", "−")

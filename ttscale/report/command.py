@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import webbrowser
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +48,7 @@ def make_report(
     return page
 
 
-def make_view(
-    path: Path, out: Path | None, problems: Sequence[str] = ()
-) -> Path:
+def make_view(path: Path, out: Path | None, problems: Sequence[str] = ()) -> Path:
     """Write the samples and trees of a run as one page, whole texts and all; returns its path.
 
     Raises InputError for a problem that the run does not have, and a run without samples.
@@ -92,7 +90,7 @@ def _page(first: Path, out: Path | None, name: str) -> Path:
     return out
 
 
-def _viewer(materials: Sequence[Material], found: Sequence[Traces]) -> Mapping[str, Any] | Any:
+def _viewer(materials: Sequence[Material], found: Sequence[Traces]) -> dict[str, Any]:
     """What the viewer's part of a page names."""
     shown = [(m, each) for m, each in zip(materials, found, strict=True) if each.details]
     data: dict[str, Any] = {}

@@ -6,7 +6,7 @@ and said; the rest of the report stands.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -96,7 +96,7 @@ def content(paths: Sequence[Path], options: Options, say: Say) -> dict[str, Any]
     studies = list(_studies(materials, options, notes, say))
     groups = [
         *_accuracy(measured, materials, priced, say),
-        *_laws(studies, say),
+        *_laws(studies),
         *_strategies(materials),
         *_verifiers(materials, options, notes, say),
         *_problems(materials),
@@ -115,7 +115,7 @@ def content(paths: Sequence[Path], options: Options, say: Say) -> dict[str, Any]
         "saturation_gain": f"{gain_text(options.epsilon)} per sample",
         "warnings": found,
         "groups": groups,
-        "provenance": [facts(each, hardware, priced) for each in materials],
+        "provenance": [facts(each, hardware) for each in materials],
         "notes": [note for note in dict.fromkeys(notes) if note not in found],
     }  # fmt: skip
 
@@ -160,9 +160,7 @@ def _studies(
         say(f"fitting laws to {each.label}")
         rng = np.random.default_rng(options.seed)
         try:
-            whole = study(
-                each, epsilon=options.epsilon, n_bootstrap=options.n_bootstrap, rng=rng
-            )
+            whole = study(each, epsilon=options.epsilon, n_bootstrap=options.n_bootstrap, rng=rng)
             yield whole
             notes += [*whole.notes, *whole.records[COVERAGE]["notes"]]
             if n >= FEWEST_FOR_A_CHECK:
@@ -192,7 +190,7 @@ def _accuracy(
         yield Group("accuracy", "Accuracy", "Accuracy, and what it costs", texts, figures, found)
 
 
-def _laws(studies: Sequence[Study], say: Say) -> Iterator[Group]:
+def _laws(studies: Sequence[Study]) -> Iterator[Group]:
     several = len({each.samples.label for each in studies}) > 1
     figures, found = [], []
     for number, each in enumerate(studies):
@@ -230,9 +228,7 @@ def _verifiers(
         return
     say("comparing verifiers")
     try:
-        record = compare(
-            scored, prices=Prices(), rng=np.random.default_rng(options.seed)
-        ).to_json()
+        record = compare(scored, prices=Prices(), rng=np.random.default_rng(options.seed)).to_json()
     except InputError as error:
         notes.append(f"verifiers are not compared: {error.what}")
         return
@@ -254,11 +250,12 @@ def _problems(materials: Sequence[Material]) -> Iterator[Group]:
 
 
 def _tokens(materials: Sequence[Material]) -> Iterator[Group]:
-    figures, found = [], []
+    figures: list[list[tuple[str, Drawing]]] = []
+    found: list[Table] = []
     for number, each in enumerate(materials):
-        if each.run.ledger is not None and each.run.ledger.num_rows:
-            about = _of(each, materials)
-            figures.append([(about, tokens_figure(each.run.ledger, each.trees, f"{number}", about))])
+        ledger, about = each.run.ledger, _of(each, materials)
+        if ledger is not None and ledger.num_rows:
+            figures.append([(about, tokens_figure(ledger, each.trees, f"{number}", about))])
             found += tables.tokens(each, about)
     if figures:
         yield Group("tokens", "Tokens", "Where the tokens went", [], figures, found)

@@ -58,7 +58,7 @@ def accuracy_figure(measured: Measured, unit: str) -> Drawing:
             sheet.say(axes, x, y, [_said(points, i, measured, unit) for i in mine], series)
             handles.append(line)
             labels.append(name_of(each, measured))
-            rows += _rows(points, mine, measured, unit)
+            rows += _rows(points, mine, unit)
         if len(alone):
             series = len(shown)
             x, y = points.cost[alone], points.accuracy[alone]
@@ -71,7 +71,7 @@ def accuracy_figure(measured: Measured, unit: str) -> Drawing:
             sheet.say(axes, x, y, [_said(points, i, measured, unit) for i in alone], series)
             handles.append(bars.lines[0])
             labels.append("single, and strategies run at one budget")
-            rows += _rows(points, alone, measured, unit)
+            rows += _rows(points, alone, unit)
         key(sheet, handles, labels)
         return rows
 
@@ -113,7 +113,7 @@ def frontier_figure(measured: Measured, unit: str) -> Drawing:
             axes, points.cost[offered], points.accuracy[offered],
             [_said(points, i, measured, unit) for i in offered],
         )  # fmt: skip
-        return _rows(points, best, measured, unit)
+        return _rows(points, best, unit)
 
     caption = (
         "The line is what nothing cheaper matches, with its 95 % interval over problems; grey is "
@@ -199,7 +199,7 @@ def _markers(costs: Any) -> list[int]:
 
 
 def _thinned(costs: Any) -> list[int]:
-    """Places of the frontier with a number, so far apart on a logarithmic axis that none overlap."""
+    """Places of the frontier that get a number, so far apart that no two numbers overlap."""
     logs = np.log(costs)
     gap = max(float(logs[-1] - logs[0]), 1e-9) / MOST_NUMBERS
     kept = [len(logs) - 1]
@@ -219,7 +219,7 @@ def _said(points: Points, index: int, measured: Measured, unit: str) -> str:
     )
 
 
-def _rows(points: Points, which: Any, measured: Measured, unit: str) -> list[dict[str, Any]]:
+def _rows(points: Points, which: Any, unit: str) -> list[dict[str, Any]]:
     return [
         {
             "source": points.of(i).source,

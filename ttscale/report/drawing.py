@@ -68,9 +68,9 @@ class Spot:
 
 @dataclass(frozen=True)
 class Grid:
-    """The cells of a heat map: its box in the SVG's units, and what its rows and columns are."""
+    """The cells of a heat map: what they are, and their left, top, right, bottom in the SVG."""
 
-    box: tuple[float, float, float, float]
+    box: tuple[float, ...]
     columns: Sequence[str]
     rows: Sequence[str]
     values: Sequence[Sequence[float | None]]
@@ -162,9 +162,10 @@ class Sheet:
         height = self.figure.bbox.height
         left, top = axes.transData.transform((-0.5, -0.5))
         right, bottom = axes.transData.transform((len(columns) - 0.5, len(rows) - 0.5))
-        box = (left, height - top, right, height - bottom)
-        cells = [[None if v != v else round(float(v), 3) for v in row] for row in values]
-        return Grid(tuple(round(float(x), 1) for x in box), columns, rows, cells)  # type: ignore[arg-type]
+        places = (left, height - top, right, height - bottom)
+        box = tuple(round(float(place), 1) for place in places)
+        cells = [[None if math.isnan(v) else round(float(v), 3) for v in row] for row in values]
+        return Grid(box, columns, rows, cells)
 
     def spots(self) -> list[Spot]:
         """Where the points lie in the SVG, once the figure has been laid out."""

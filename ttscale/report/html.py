@@ -72,7 +72,7 @@ def policy(script: str) -> str:
 
 
 def embedded(value: Any) -> Markup:
-    """A value as JSON that may stand between script tags: `<`, `>`, `&` and all that acts escaped."""
+    """A value as JSON between script tags: `<`, `>`, `&` and every character that acts escaped."""
     text = json.dumps(finite(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return Markup(_UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 

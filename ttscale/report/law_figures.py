@@ -12,6 +12,7 @@ from ttscale.report.figures import curve_figure, panels_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def law_figures(study: Study, name: str, about: str = "") -> Iterator[Drawing]:
@@ -32,16 +33,14 @@ def law_figures(study: Study, name: str, about: str = "") -> Iterator[Drawing]:
             (axes,) = sheet.figure.axes
             return [row for each in names for row in _say(sheet, axes, study, each)]
 
+        def make(names: Sequence[str] = names) -> Figure:
+            return curve_figure(study, [names], titled=False, width=WIDTH)
+
         suffix = "" if held is None else "-heldout"
-        yield finish(
-            f"law-{what}{suffix}-{name}", titled(title, about), caption, paint,
-            lambda names=names: curve_figure(study, [names], titled=False, width=WIDTH),
-        )  # fmt: skip
+        yield finish(f"law-{what}{suffix}-{name}", titled(title, about), caption, paint, make)
 
 
-def _say(
-    sheet: Sheet, axes: Axes, study: Study, selector: str
-) -> Iterator[dict[str, Any]]:
+def _say(sheet: Sheet, axes: Axes, study: Study, selector: str) -> Iterator[dict[str, Any]]:
     """The observed points and the law's predictions of one selector."""
     record = study.records[selector]
     held = {point["k"]: point for point in record["heldout"]}

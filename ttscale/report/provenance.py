@@ -83,7 +83,7 @@ def _of_a_run(material: Material) -> Iterator[str]:
     yield from summary.get("warnings", ())
 
 
-def facts(material: Material, hardware: Hardware | None, priced: str) -> dict[str, Any]:
+def facts(material: Material, hardware: Hardware | None) -> dict[str, Any]:
     """The table of one source, and its files."""
     about, summary = material.provenance, material.summary
     rows = [("source", str(material.path))]

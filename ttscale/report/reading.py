@@ -10,21 +10,12 @@ from typing import Any
 
 from ttscale.errors import InputError
 from ttscale.plan.sources import Run, read_run
+from ttscale.record.problems import PROBLEMS, Asked, read_problems
 from ttscale.record.samples import SampleSet, read_samples
 from ttscale.record.trees import TREES, Node, read_trees
 
-SUMMARY, PROVENANCE, CONFIG, PROBLEMS = (
-    "summary.json", "provenance.json", "config.yaml", "problems.parquet",
-)  # fmt: skip
+SUMMARY, PROVENANCE, CONFIG = "summary.json", "provenance.json", "config.yaml"
 OF_A_RUN = (SUMMARY, PROVENANCE, CONFIG)
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What a run's folder says of a problem; None where it does not."""
-
-    question: str | None = None
-    reference: str | None = None
 
 
 @dataclass(frozen=True)
@@ -47,7 +38,7 @@ class Material:
     summary: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     config: str = ""
-    problems: Mapping[str, Problem] = field(default_factory=dict)
+    problems: Mapping[str, Asked] = field(default_factory=dict)
     trees: Mapping[tuple[str, str], Sequence[Node]] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
 
@@ -84,7 +75,6 @@ def read_material(path: Path) -> Material:
         missing.append("no summary: the run has written none")
     elif not summary.get("complete", True):
         missing.append("the run has not ended: not every strategy has met every problem")
-    trees = _table(path / TREES)
     return Material(
         path,
         sets,
@@ -92,8 +82,8 @@ def read_material(path: Path) -> Material:
         summary,
         _json(path / PROVENANCE),
         _text(path / CONFIG),
-        _problems(path / PROBLEMS),
-        {} if trees is None else read_trees(trees),
+        read_problems(path / PROBLEMS),
+        read_trees(path / TREES),
         tuple(missing),
     )
 
@@ -111,16 +101,3 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-
-
-def _table(path: Path) -> Any:
-    import pyarrow.parquet as pq
-
-    return pq.read_table(path) if path.is_file() else None
-
-
-def _problems(path: Path) -> dict[str, Problem]:
-    table = _table(path)
-    if table is None:
-        return {}
-    return {row["id"]: Problem(row["question"], row["reference"]) for row in table.to_pylist()}

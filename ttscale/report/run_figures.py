@@ -56,8 +56,10 @@ def strategies_figure(summary: Record, name: str, about: str = "") -> Drawing:
                 height=0.9 + ROW * max(len(entries), 1))  # fmt: skip
 
 
-def heat_figure(samples: SampleSet, answers: pa.Table | None, name: str, about: str = "") -> Drawing:
-    """Every problem, easiest first: its chance of one right sample in k, and each strategy's end."""
+def heat_figure(
+    samples: SampleSet, answers: pa.Table | None, name: str, about: str = ""
+) -> Drawing:
+    """Every problem, easiest first: its chance of a right one in k samples, and each answer."""
     counts = samples.counts
     rate = counts.n_correct / np.maximum(counts.n_samples, 1)
     order = np.argsort(-rate, kind="stable")
@@ -94,8 +96,8 @@ def heat_figure(samples: SampleSet, answers: pa.Table | None, name: str, about: 
         ]  # fmt: skip
 
     caption = (
-        "Each column is a problem. Above, the chance that one of k samples is right; below, whether "
-        "each strategy's answer was. Click a column to read its samples."
+        "Each column is a problem. Above, the chance that one of k samples is right; below, "
+        "whether each strategy's answer was. Click a column to read its samples."
     )
     lines = sum(1 + len(label) // 25 for label in labels)
     return draw(f"problems-{name}", titled("Problem by problem", about), caption, paint,

@@ -118,7 +118,9 @@ def tokens(material: Material, about: str) -> Iterator[Table]:
         for kind, totals in material.summary.get("tokens", {}).items()
     ]
     if rows:
-        title = "Tokens by kind (shared: ideal prefix reuse; cached: what the engine reported; paid: "
+        title = (
+            "Tokens by kind (shared: ideal prefix reuse; cached: what the engine reported; paid: "
+        )
         title += "not replayed from another strategy or run)"
         yield Table(title + (f", {about}" if about else ""), rows)
 
@@ -129,7 +131,7 @@ def verifiers(record: Record) -> list[Table]:
     rows = []
     for each in record["verifiers"]:
         at = next(point for point in each["curve"] if point["k"] == k)
-        calibrated = next(iter(each["calibration"].values()), {})
+        calibrated: Record = next(iter(each["calibration"].values()), {})
         rows.append(
             {
                 "verifier": each["name"] + (" (oracle)" if each["oracle"] else ""),

@@ -15,9 +15,10 @@ import numpy as np
 
 from ttscale.errors import InputError
 from ttscale.record.pool import Pool
+from ttscale.record.problems import Asked
 from ttscale.record.samples import SampleSet
 from ttscale.record.trees import Node
-from ttscale.report.reading import Material, Problem
+from ttscale.report.reading import Material
 from ttscale.stats.arrays import BoolArray, FloatArray, IntArray
 
 OVERHEAD = 80
@@ -82,7 +83,7 @@ def traces(material: Material, room: Room, problems: Sequence[str] | None = None
     arms = _arms(material, set(ids))
     index, details = [], []
     for name in ids:
-        about = material.problems.get(name, Problem())
+        about = material.problems.get(name, Asked())
         mine = [each.of(name) for each in sets]
         ends = [each["correct"] for each in arms.get(name, ())]
         index.append(
@@ -102,7 +103,7 @@ def traces(material: Material, room: Room, problems: Sequence[str] | None = None
                 "trees": trees.get(name, []),
             }
         )
-    return Traces(index, details, _note(sets, ids, trees, n_trees, room))
+    return Traces(index, details, _note(sets, trees, n_trees, room))
 
 
 class _Set(NamedTuple):
@@ -169,7 +170,7 @@ def _samples(samples: SampleSet, ids: Sequence[str], room: Room) -> _Set:
             counts.problem_ids, counts.n_samples, counts.n_correct, strict=True
         )
     }
-    return _Set(samples.name, shown, totals, _answers(pool, names, code, classes, correct, room),
+    return _Set(samples.name, shown, totals, _answers(pool, names, code, classes, correct),
                 list(scores), len(kept), int(wanted.sum()), n_cut)  # fmt: skip
 
 
@@ -203,7 +204,6 @@ def _answers(
     code: IntArray,
     classes: IntArray | None,
     correct: FloatArray,
-    room: Room,
 ) -> dict[str, list[list[Any]]]:
     """The most frequent answers of each problem: `[answer, samples, correct, class]`."""
     if classes is None or "answer" not in pool.table.column_names:
@@ -280,8 +280,9 @@ def _trees(
         rows = []
         for node in nodes:
             text, cut = _cut(node.text, room.each)
+            answer = _cut(node.answer, room.each)[0]
             rows.append([node.parent, text, node.finish, node.n_tokens, _score(node.score),
-                         _cut(node.answer, room.each)[0], node.correct, node.chosen, cut])  # fmt: skip
+                         answer, node.correct, node.chosen, cut])  # fmt: skip
             left -= len(text or "") + OVERHEAD
         if left < 0 and found:
             break
@@ -315,7 +316,6 @@ def _score(value: float) -> float | None:
 
 def _note(
     sets: Sequence[_Set],
-    ids: Sequence[str],
     trees: Mapping[str, Sequence[Any]],
     n_trees: int,
     room: Room,

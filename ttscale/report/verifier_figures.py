@@ -122,7 +122,7 @@ def ranking(record: Record) -> Drawing:
 
 
 def calibration(record: Record) -> Drawing | None:
-    """Probability that scores promise, after a cross-fitted scaling, and the share that is right."""
+    """What scores promise after a cross-fitted scaling, and the share that is right."""
     shown = [
         (each["name"], name, bins)
         for each in _shown(record)
@@ -151,8 +151,11 @@ def calibration(record: Record) -> Drawing | None:
                 markersize=4.5, linewidth=1.2, elinewidth=0.8,
             )  # fmt: skip
             sheet.belongs([bars.lines[0], *bars.lines[2]], series)
-            said = [f"{verifier}\npromised {100 * a:.1f} %, right {100 * b:.1f} %\n"
-                    f"{one['n_samples']:,} samples" for a, b, one in zip(x, y, kept, strict=True)]  # fmt: skip
+            said = [
+                f"{verifier}\npromised {100 * b['probability']:.1f} %, right "
+                f"{100 * b['share_right']:.1f} %\n{b['n_samples']:,} samples"
+                for b in kept
+            ]
             sheet.say(axes, x, y, said, series)
             handles.append(bars.lines[0])
             rows += [{"verifier": verifier, "scaling": scaling, **one} for one in kept]
