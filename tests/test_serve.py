@@ -246,8 +246,8 @@ def test_a_client_that_leaves_cancels_its_engine_requests(tmp_path: Path, stream
 def test_nothing_of_a_request_stays_behind(tmp_path: Path) -> None:
     def left() -> list[object]:
         gc.collect()
-        kinds = (Session, Context, Ledger, TracePath, EphemeralJournal)
-        return [one for one in gc.get_objects() if isinstance(one, kinds)]
+        kinds = {Session, Context, Ledger, TracePath, EphemeralJournal}
+        return [one for one in gc.get_objects() if type(one) in kinds]
 
     async def test(served: Served) -> None:
         before = len(left())

@@ -92,7 +92,7 @@ def process(config: Path, *arguments: str) -> Iterator[Process]:
 
 
 def test_sigterm_lets_requests_end_and_takes_no_new_ones(tmp_path: Path) -> None:
-    model = {"engine": "simulated", "timing": {"time_scale": 1.0, "round_seconds": 0.008}}
+    model = {"engine": "simulated", "timing": {"time_scale": 1.0, "round_seconds": 0.005}}
     with process(write(tmp_path, {"model": model})) as served:
         answers: list[dict[str, Any]] = []
         asking = threading.Thread(target=lambda: answers.append(served.ask("vote")))

@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -64,10 +65,10 @@ class Tally:
 
 
 async def client(url: str, number: int, stop: float, tally: Tally) -> None:
-    """Ask, one request after another, and leave some of them in the middle."""
+    """Ask, one request after another and at least twice, and leave some of them in the middle."""
     async with AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as openai:
-        for turn in range(1_000_000):
-            if time.monotonic() >= stop:
+        for turn in count():
+            if turn >= 2 and time.monotonic() >= stop:
                 return
             place = number * 7 + turn
             leaves = place % LEAVES_EVERY == 0
@@ -130,9 +131,14 @@ def total(found: dict[str, float], name: str, mark: str = "") -> float:
     )
 
 
-def growth(memory: list[tuple[float, int]], warm_up: float) -> tuple[float, float]:
-    """KiB a minute by a line through what follows the warm-up, and the span between extremes."""
+def growth(memory: list[tuple[float, int]], warm_up: float) -> tuple[float, float] | None:
+    """KiB a minute by a line through what follows the warm-up, and the span between extremes.
+
+    None where fewer than three readings follow it.
+    """
     rows = np.array([row for row in memory if row[0] >= warm_up])
+    if len(rows) < 3:
+        return None
     slope = np.polyfit(rows[:, 0] / 60, rows[:, 1] / 1024, 1)[0]
     return float(slope), float(np.ptp(rows[:, 1]) / 1024)
 
@@ -148,7 +154,7 @@ async def soak(url: str, pid: int, minutes: float, n_clients: int) -> dict[str, 
     )
     await asyncio.sleep(1)
     after = await metrics(url)
-    slope, span = growth(tally.memory, seconds / 5)
+    grown = growth(tally.memory, seconds / 5)
     counted = total(after, "ttscale_requests_total", 'outcome="answered"')
     counted += total(after, "ttscale_requests_total", 'outcome="no answer"')
     return {
@@ -175,8 +181,8 @@ async def soak(url: str, pid: int, minutes: float, n_clients: int) -> dict[str, 
             round(tally.memory[-1][1] / 2**20, 1),
         ],
         "memory_mib": [round(size / 2**20, 1) for _, size in tally.memory[::6]],
-        "memory_growth_kib_per_minute_after_warm_up": round(slope, 1),
-        "memory_span_kib_after_warm_up": round(span),
+        "memory_growth_kib_per_minute_after_warm_up": grown and round(grown[0], 1),
+        "memory_span_kib_after_warm_up": grown and round(grown[1]),
     }
 
 
