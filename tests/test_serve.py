@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -216,6 +217,23 @@ def test_curl_works(tmp_path: Path) -> None:
             assert json.loads(told)["error"]["code"] == "request_too_large"
 
     serve(tmp_path, test, Settings(api_key="sesame"))
+
+
+def test_what_the_page_shows_works(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "serve.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    (curl,) = re.findall(r"```sh\n(curl .*?)```", page, flags=re.DOTALL)
+
+    async def test(served: Served) -> None:
+        asked = curl.partition(" -d ")[2].strip().strip("'")
+        done = await served.post(**json.loads(asked))
+        assert done.status_code == 200
+        found: dict[str, Any] = {}
+        await asyncio.to_thread(exec, code.replace("http://127.0.0.1:8000", served.url), found)
+        assert found["done"].usage.completion_tokens <= 2000
+        assert found["done"].choices[0].message.content
+
+    serve(tmp_path, test, strategies=[{"name": "majority_vote", "n": 16}])
 
 
 @pytest.mark.parametrize("stream", [True, False])

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 from ttscale.engine.protocol import Sampling
-from ttscale.record.ledger import Ledger
 from ttscale.run.config import Experiment
 from ttscale.run.sweep import Arm
-from ttscale.trace import Finish, Path, Problem
+from ttscale.trace import Finish, Path
 
 Status = Literal["answered", "no answer", "out of budget", "failed"]
 
@@ -57,15 +56,18 @@ class Outcome:
 
 @dataclass
 class Work:
-    """What a run has come to; complete when every arm has met every problem."""
+    """What a run has come to; complete when every arm has met every problem.
+
+    The outcomes are without samples, which are in the run's books.
+    """
 
     experiment: Experiment
     arms: list[Arm]
-    problems: list[Problem]
+    problem_ids: list[str]
     provenance: Mapping[str, Any]
-    ledger: Ledger
     simulated: bool
     outcomes: dict[tuple[str, str], Outcome] = field(default_factory=dict)
+    n_failed: int = 0
     seconds: float = 0.0
     n_fresh_tokens: int = 0
     step_ends: Mapping[Finish, int] = field(default_factory=dict)
@@ -73,9 +75,14 @@ class Work:
     @property
     def complete(self) -> bool:
         """Whether nothing is missing."""
-        return len(self.outcomes) == len(self.arms) * len(self.problems)
+        return len(self.outcomes) == self.n_pairs
 
     @property
-    def n_failed(self) -> int:
-        """How many outcomes are failures."""
-        return sum(outcome.status == "failed" for outcome in self.outcomes.values())
+    def n_pairs(self) -> int:
+        """How many outcomes there are in the end."""
+        return len(self.arms) * len(self.problem_ids)
+
+    def note(self, outcome: Outcome) -> None:
+        """Keep one outcome, without its samples."""
+        self.outcomes[outcome.arm, outcome.problem_id] = replace(outcome, samples=[])
+        self.n_failed += outcome.status == "failed"

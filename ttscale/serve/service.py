@@ -164,7 +164,7 @@ class Service:
         started = time.monotonic()
         try:
             async with self.gate.place():
-                reply = await self._play(session, arm, asked, problem, request_id)
+                reply = await self._play(session, ledger, arm, asked, problem, request_id)
             outcome = reply.status
             return reply
         except Refusal as refusal:
@@ -175,7 +175,13 @@ class Service:
             self.metrics.ended(arm.label, outcome, time.monotonic() - started, ledger.totals())
 
     async def _play(
-        self, session: Session, arm: Arm, asked: ChatRequest, problem: Problem, request_id: str
+        self,
+        session: Session,
+        ledger: Ledger,
+        arm: Arm,
+        asked: ChatRequest,
+        problem: Problem,
+        request_id: str,
     ) -> Reply:
         """The strategy's answer. Raises Refusal."""
         arm = arm._replace(sampling=asked.sampling(arm.sampling))
@@ -198,7 +204,7 @@ class Service:
         if ending.error is not None:
             self._say(f"{request_id}: {arm.label} failed: {ending.error}")
             raise failed(request_id)
-        return _reply(ctx, ending, session.ledger.totals())
+        return _reply(ctx, ending, ledger.totals())
 
 
 def _reply(ctx: Context, ending: Ending, spent: Mapping[str, Totals]) -> Reply:
