@@ -42,10 +42,12 @@ from ttscale.engine.protocol import Scorer, Solution
 from ttscale.engine.reward import RewardConfig, RewardEngine
 from ttscale.record.journal import Journal
 from ttscale.record.ledger import Ledger
+from ttscale.run.attempt import attempt
 from ttscale.run.config import Experiment, load
 from ttscale.run.display import QuietDisplay
 from ttscale.run.judging import Judge
-from ttscale.run.runner import attempt, prepare, run
+from ttscale.run.prepare import prepare
+from ttscale.run.runner import run
 from ttscale.run.sweep import arms
 from ttscale.session import Session
 from ttscale.trace import TOKEN

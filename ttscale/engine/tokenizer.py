@@ -50,9 +50,18 @@ class Tokenizer:
                 where=f"model {self._model}",
                 hint="set `benchmark.prompt.chat: false` for plain completion",
             )
-        ids = self._own.apply_chat_template(
-            list(messages), tokenize=True, add_generation_prompt=reply, return_dict=False
-        )
+        from jinja2 import TemplateError
+
+        try:
+            ids = self._own.apply_chat_template(
+                list(messages), tokenize=True, add_generation_prompt=reply, return_dict=False
+            )
+        except TemplateError as error:
+            raise InputError(
+                "the model's chat template refuses these messages",
+                where=f"model {self._model}",
+                got=str(error),
+            ) from error
         return array(TOKEN, ids)
 
     def require_token(self, token: str, where: str) -> None:
