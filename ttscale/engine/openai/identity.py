@@ -138,7 +138,7 @@ async def examine(
     name = str(card["id"])
     await _check_tokenizer(url, name, local.tokenizer, http)
     trial = await probe(url, name, local.tokenizer, http)
-    version = _version(await http.ask(f"{url}/version"))
+    version = await _version(url, http)
     context = int(config.max_context or limit)
     return Statement(name, card.get("root"), context, version, trial)
 
@@ -165,17 +165,14 @@ async def _card(url: str, config: EndpointModel, local: Local, http: Connection)
             (card for card in listed if _is_root(card.get("root"), config, local)), None
         )
     if found is None:
+        wanted = config.served_name or config.model
         raise AnotherModel(
             "the endpoint serves another model than the configuration says",
             where=url,
-            got=f"it serves {', '.join(cards) or 'none'}; wanted {_wanted(config)}",
+            got=f"it serves {', '.join(cards) or 'none'}; wanted {wanted}",
             hint="if it is the same under another name, give that as `served_name`",
         )
     return dict(found)
-
-
-def _wanted(config: EndpointModel) -> str:
-    return config.served_name or config.model
 
 
 def _is_root(root: str | None, config: EndpointModel, local: Local) -> bool:
@@ -203,10 +200,11 @@ async def _check_tokenizer(url: str, name: str, tokenizer: Tokenizer, http: Conn
         )
 
 
-def _version(text: str | None) -> str | None:
+async def _version(url: str, http: Connection) -> str | None:
+    """The version of the server's software, if it says so (vLLM)."""
     try:
-        return str(msgspec.json.decode(text or "")["version"])
-    except (msgspec.DecodeError, TypeError, KeyError):
+        return str(msgspec.json.decode(await http.ask(f"{url}/version") or "")["version"])
+    except (InputError, Fault, msgspec.DecodeError, TypeError, KeyError):
         return None
 
 
