@@ -126,12 +126,15 @@ class Service:
         if not task.cancelled():
             task.exception()  # seen, should nobody wait for it any more
 
+    def cancel(self) -> None:
+        """Cancel what is still worked on."""
+        for task in self._tasks:
+            task.cancel()
+
     async def close(self) -> None:
         """Cancel what is still worked on, and wait for the ends."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        self.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _problem(self, asked: ChatRequest) -> Problem:
         turns = [message.turn for message in asked.messages]
