@@ -58,20 +58,42 @@ def summarise(
         ],
         "strategies": [_strategy(work, arm.label, spent, flops, rng) for arm in work.arms],
         "tokens": tokens(spent),
-        "warnings": _warnings(work),
+        "warnings": _warnings(work, spent),
     }
 
 
-def _warnings(work: Work) -> list[str]:
+INEXACT = (
+    "the endpoint gives text and no token ids: what is continued is tokenised anew, token counts "
+    "are those of this side's tokenizer, and log-probabilities are spread evenly over them"
+)
+
+
+def exact_tokens(provenance: Mapping[str, Any]) -> bool:
+    """Whether a run's token ids are those the models wrote."""
+    models = [provenance, *(provenance.get("models") or {}).values()]
+    return all(model.get("tokens", "exact") == "exact" for model in models)
+
+
+def _warnings(work: Work, spent: Spent) -> list[str]:
     """What the numbers alone would hide."""
+    found = []
     ends = work.step_ends
     if ends and not ends.get("step"):
         step = work.experiment.config.step.model_dump(exclude_defaults=True) or "a paragraph"
-        return [
+        found.append(
             f"no step ended as configured ({step}): {sum(ends.values()):,} samples went on to the "
             "end of the response or to the token limit, and a search had nothing to choose between"
-        ]
-    return []
+        )
+    if not exact_tokens(work.provenance):
+        found.append(INEXACT)
+    paid = [totals for (_, _, replayed), totals in spent.items() if not replayed]
+    if n_again := sum(totals.n_attempts - totals.n_sequences for totals in paid):
+        n_lost = sum(totals.n_lost_tokens for totals in paid)
+        found.append(
+            f"{n_again:,} requests were sent again after the endpoint had failed them; {n_lost:,} "
+            "tokens that were seen of failed or cut ones are lost, and not part of the counts"
+        )
+    return found
 
 
 def tokens(spent: Spent) -> dict[str, Any]:
