@@ -17,7 +17,6 @@ from ttscale.run.books import Books
 from ttscale.run.config import Experiment
 from ttscale.run.display import Display
 from ttscale.run.outputs import write_outputs
-from ttscale.run.pairs import interruptible
 from ttscale.run.runner import (
     Sheet,
     borrow,
@@ -46,7 +45,7 @@ def run_on_ray(
 
 async def _drive(address: str, sheet: Sheet, display: Display) -> None:
     """Work a sheet through with a crew of workers."""
-    experiment, chosen, items, folder, fresh = sheet
+    experiment, chosen, items, folder, fresh, interrupt = sheet
     work = Work(experiment, chosen, [item.id for item in items], {}, simulated=False)
     with ExitStack() as stack:
         journal = Journal(folder / NAME)
@@ -80,7 +79,7 @@ async def _drive(address: str, sheet: Sheet, display: Display) -> None:
         crew = Crew(ray, sheet, token, journal, display, hooks)
         display.say(f"asking the cluster for {experiment.config.run.ray.workers} workers …")
         try:
-            with interruptible(display, lambda: f"{len(work.outcomes)} of {work.n_pairs}"):
+            with interrupt.ending(display, lambda: f"{len(work.outcomes)} of {work.n_pairs}"):
                 await crew.work_through()
         finally:
             display.end()

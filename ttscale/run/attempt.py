@@ -1,87 +1,45 @@
-"""One strategy on one problem: its answer checked and graded, its finished paths as samples."""
+"""One strategy on one problem, for the record: graded, its finished paths as samples."""
 
 from __future__ import annotations
 
-from ttscale.context import Context, OutOfBudget
-from ttscale.engine.protocol import EngineDied, Sampling
-from ttscale.errors import TTScaleError, shorten
+from collections.abc import Sequence
+
+from ttscale.context import Context
+from ttscale.engine.protocol import Sampling
+from ttscale.record.trees import Judged, Node, make_tree
 from ttscale.run.config import Experiment
+from ttscale.run.play import open_context, play
 from ttscale.run.sweep import Arm
-from ttscale.run.work import Outcome, Sample, Status
+from ttscale.run.work import Outcome, Sample
 from ttscale.session import Session
-from ttscale.trace import Answer, Path, Problem
-from ttscale.vote import argmax, plurality
+from ttscale.trace import Path, Problem
 
 
 async def attempt(session: Session, experiment: Experiment, arm: Arm, problem: Problem) -> Outcome:
     """Run one strategy on one problem; what goes wrong inside it is recorded, not raised."""
-    ctx = Context(
-        session,
-        problem,
-        arm.label,
-        arm.sampling,
-        arm.verifier,
-        experiment.config.budget.generated_tokens,
-        experiment.config.step.until(),
-        experiment.config.benchmark.prompt.chat,
-    )
-    status: Status = "answered"
-    try:
-        answer = await arm.strategy(problem, ctx)
-        _check(answer, ctx)
-    except OutOfBudget:
-        status = "out of budget"
-        answer = await best_finished(ctx)
-    except (EngineDied, TTScaleError):
-        raise
-    except Exception as error:  # the one place: a strategy's own failure does not end the run
-        message = shorten(f"{type(error).__name__}: {error}", 500)
-        return Outcome(arm.label, problem.id, "failed", error=message)
-    path = answer.path
-    samples = await _samples(ctx, experiment, arm, path)
-    text = None if path is None else ctx.answer(path)
-    correct = False if path is None else (await ctx.grade([path]))[0]
-    if status == "answered" and text is None:
-        status = "no answer"
+    config = experiment.config
+    ctx = open_context(session, config, arm, problem, config.budget.generated_tokens)
+    ending = await play(arm, ctx)
+    if ending.status == "failed":
+        return Outcome(arm.label, problem.id, "failed", error=ending.error)
+    chosen = ending.chosen
+    samples = await _samples(ctx, experiment, arm, chosen.path)
+    correct = False if chosen.path is None else (await ctx.grade([chosen.path]))[0]
     return Outcome(
         arm.label,
         problem.id,
-        status,
-        text,
+        ending.status,
+        ending.text,
         correct,
-        answer.score,
-        answer.tied,
-        answer.abstained,
+        chosen.score,
+        chosen.tied,
+        chosen.abstained,
         ctx.n_generated_tokens,
         sum(ctx.held_tokens) / len(ctx.held_tokens) if ctx.held_tokens else None,
         None,
         samples,
         dict(ctx.notes),
-    )
-
-
-def _check(answer: Answer, ctx: Context) -> None:
-    """What every strategy owes: a finished path that begins with a prompt of its own, or none."""
-    if not isinstance(answer, Answer):
-        raise TypeError(f"a strategy returns an Answer, not {type(answer).__name__}")
-    if answer.path is not None:
-        if not ctx.began(answer.path):
-            raise ValueError("the answer begins neither with the problem's prompt nor ctx.prompt's")
-        if not answer.path.done:
-            raise ValueError("the answer is not finished")
-
-
-async def best_finished(ctx: Context) -> Answer:
-    """The answer when the budget ended a strategy: best score, else most votes, else none."""
-    paths = ctx.finished
-    scored = [path for path in paths if path in ctx.scores]
-    if scored:
-        best = argmax([ctx.scores[path] for path in scored], ctx.rng)
-        if best.winner is not None:
-            return Answer(scored[best.winner], best.share, best.tied, best.abstained)
-    vote = plurality(await ctx.classes(paths), ctx.rng)
-    return Answer(
-        None if vote.winner is None else paths[vote.winner], vote.share, vote.tied, vote.abstained
+        _tree(ctx, samples, chosen.path),
     )
 
 
@@ -113,6 +71,14 @@ async def _samples(
             )
         )
     return samples
+
+
+def _tree(ctx: Context, samples: Sequence[Sample], answer: Path | None) -> list[Node]:
+    """What a strategy sampled, unless that is independent samples of the prompt and no more."""
+    if all(path.stream is not None and path.stream[0] in ctx.plain for path in ctx.grown):
+        return []
+    judged = {sample.path: Judged(sample.answer, sample.correct) for sample in samples}
+    return make_tree(ctx.grown, ctx.scores, judged, answer)
 
 
 def describe(sampling: Sampling, default: Sampling) -> str:

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 from ttscale.engine.protocol import EngineDied
-from ttscale.errors import Interrupted, TTScaleError
+from ttscale.errors import TTScaleError
 from ttscale.run.attempt import attempt
 from ttscale.run.config import Experiment
-from ttscale.run.display import Display
 from ttscale.run.sweep import Arm
 from ttscale.run.work import Outcome
 from ttscale.session import Session
@@ -71,37 +66,3 @@ async def work_through(
             ) from error
         if isinstance(error, Exception):
             raise error
-
-
-@contextmanager
-def interruptible(display: Display, progress: Callable[[], str]) -> Iterator[None]:
-    """While the block runs, Ctrl-C cancels it; pressed again, it ends the process.
-
-    Raises Interrupted, which says how far it came: `progress` gives "3 of 60".
-    """
-    task, loop = asyncio.current_task(), asyncio.get_running_loop()
-    assert task is not None, "a run is a task"
-    pressed = False
-
-    def press() -> None:
-        nonlocal pressed
-        if pressed:
-            sys.stderr.write("ttscale: left at once; the journal holds what was finished\n")
-            sys.stderr.flush()
-            os._exit(130)
-        pressed = True
-        display.say("stopping (Ctrl-C again leaves at once) …")
-        task.cancel()
-
-    loop.add_signal_handler(signal.SIGINT, press)
-    try:
-        yield
-    except asyncio.CancelledError:
-        if not pressed:
-            raise
-        task.uncancel()
-        raise Interrupted(
-            f"stopped after {progress()}; the same command goes on from here"
-        ) from None
-    finally:
-        loop.remove_signal_handler(signal.SIGINT)

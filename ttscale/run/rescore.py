@@ -31,10 +31,11 @@ from ttscale.record.pool import Pool, make_pool, read_pool
 from ttscale.run import folder as folders
 from ttscale.run.config import BudgetConfig, Experiment, load
 from ttscale.run.display import Display
+from ttscale.run.interrupt import Interrupt
 from ttscale.run.judging import Judge
 from ttscale.run.models import start_models
 from ttscale.run.outputs import read_summary
-from ttscale.run.pairs import all_pairs, interruptible, work_through
+from ttscale.run.pairs import all_pairs, work_through
 from ttscale.run.prepare import prepare
 from ttscale.run.settle import pool_rows
 from ttscale.run.sweep import Arm, NamedVerifier, arms, build_verifier, shorthand
@@ -250,7 +251,7 @@ async def _outcomes(
 
     display.begin(n_pairs, session, session.engine)
     try:
-        with interruptible(display, lambda: f"{len(found)} of {n_pairs}"):
+        with Interrupt().ending(display, lambda: f"{len(found)} of {n_pairs}"):
             width = min(experiment.config.run.concurrency, n_pairs)
             pairs = all_pairs(arms, problems)
             await work_through(pairs, experiment, session, done, width=width)

@@ -20,10 +20,11 @@ from ttscale.run import folder as folders
 from ttscale.run.books import Books
 from ttscale.run.config import Experiment
 from ttscale.run.display import Display
+from ttscale.run.interrupt import Interrupt
 from ttscale.run.judging import Judge
 from ttscale.run.models import start_models
 from ttscale.run.outputs import read_summary, write_outputs
-from ttscale.run.pairs import all_pairs, interruptible, work_through
+from ttscale.run.pairs import all_pairs, work_through
 from ttscale.run.prepare import prepare
 from ttscale.run.settle import Desk
 from ttscale.run.sweep import Arm, arms
@@ -40,6 +41,7 @@ class Sheet(NamedTuple):
     items: Sequence[Item]
     folder: FilePath
     fresh: bool
+    interrupt: Interrupt
 
 
 Way = Callable[[Sheet, Display], Coroutine[Any, Any, None]]
@@ -53,8 +55,11 @@ def run(
     *,
     fresh: bool,
     way: Way | None = None,
+    interrupt: Interrupt | None = None,
 ) -> FilePath:
     """Run, or resume, an experiment; returns its folder.
+
+    In the main thread Ctrl-C stops it in order; from another thread `interrupt.press` does.
 
     Raises InputError for what the user can mend, Interrupted after Ctrl-C, and TTScaleError when
     the run failed. In every case what was sampled is in the journal.
@@ -67,13 +72,19 @@ def run(
         if (before := read_summary(folder)) and before["complete"] and not before["n_failed"]:
             display.say(f"{folders.show(folder)} is complete (--fresh runs it anew)")
             return folder
-        asyncio.run((way or here)(Sheet(experiment, chosen, items, folder, fresh), display))
+        sheet = Sheet(experiment, chosen, items, folder, fresh, interrupt or Interrupt())
+        asyncio.run(_listening(way or here, sheet, display))
         return folder
+
+
+async def _listening(way: Way, sheet: Sheet, display: Display) -> None:
+    sheet.interrupt.listen()
+    await way(sheet, display)
 
 
 async def here(sheet: Sheet, display: Display) -> None:
     """Work a sheet through in this process, with engines of its own."""
-    experiment, chosen, items, folder, fresh = sheet
+    experiment, chosen, items, folder, fresh, interrupt = sheet
     config = experiment.config
     async with AsyncExitStack() as stack:
         journal = Journal(folder / NAME)
@@ -112,7 +123,7 @@ async def here(sheet: Sheet, display: Display) -> None:
         started = time.monotonic()
         display.begin(work.n_pairs, session, engine)
         try:
-            with interruptible(display, lambda: f"{len(work.outcomes)} of {work.n_pairs}"):
+            with interrupt.ending(display, lambda: f"{len(work.outcomes)} of {work.n_pairs}"):
                 await work_through(
                     all_pairs(chosen, problems),
                     experiment,
