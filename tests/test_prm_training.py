@@ -89,8 +89,11 @@ def random_adapter(llama: Llama) -> dict[str, torch.Tensor]:
     }
 
 
-def test_every_mark_scores_as_transformers_scores_its_path(base: Path, tmp_path: Path) -> None:
-    llama = Llama.load(base)
+@pytest.mark.parametrize("depth", [None, 3])
+def test_every_mark_scores_as_transformers_scores_its_path(
+    base: Path, tmp_path: Path, depth: int | None
+) -> None:
+    llama = Llama.load(base, depth)
     adapter = halve(random_adapter(llama))
     corpus = lower_layers(llama, PROBLEMS, SETTINGS.layers)
     scores = predict(llama, corpus, corpus.documents, adapter)
@@ -102,6 +105,7 @@ def test_every_mark_scores_as_transformers_scores_its_path(base: Path, tmp_path:
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "merged").float()
     assert type(model).__name__ == "LlamaForSequenceClassification"
     assert model.config.num_labels == 1
+    assert len(model.model.layers) == (depth or 4)
 
     assert shared_prefix(PROBLEMS) == 3
     n_checked = 0

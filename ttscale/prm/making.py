@@ -55,13 +55,16 @@ def make(recipe: Recipe, results: Path, display: Display, *, fresh: bool = False
             hint="choose offset and size so that none of the experiment's problems is among them",
         )
     base = policy_folder(experiment.config)
+    _check_depth(recipe, base)
     with folders.claim(experiment, results, fresh=fresh) as folder:
         parts = {"training": (items, recipe.config.labels)}
         parts["evaluation"] = (others, recipe.config.evaluation)
-        labelled = asyncio.run(sample(experiment, folder, parts, display))
-        llama, started = Llama.load(base), time.perf_counter()
+        labelled = asyncio.run(
+            sample(experiment, folder, parts, recipe.config.question, display)
+        )
+        settings, started = recipe.config.training, time.perf_counter()
+        llama = Llama.load(base, settings.depth)
         display.say(f"running the lower layers over {len(items) + len(others)} problems …")
-        settings = recipe.config.training
         corpus = lower_layers(
             llama, [*labelled["training"], *labelled["evaluation"]], settings.layers
         )
@@ -75,8 +78,8 @@ def make(recipe: Recipe, results: Path, display: Display, *, fresh: bool = False
                 f"held out {epoch.held_out_loss:.4f}, {epoch.seconds:.0f} s"
             )
 
-        held_out, n_rollouts = recipe.config.problems.held_out, recipe.config.labels.rollouts
-        adapter = halve(train(llama, seen, held_out, n_rollouts, settings, report))
+        held_out, n_whole = recipe.config.problems.held_out, recipe.config.labels.whole
+        adapter = halve(train(llama, seen, held_out, n_whole, settings, report))
         save(adapter, folder / ADAPTER)
         tested = corpus._replace(documents=corpus.documents[len(items) :])
         card = {
@@ -114,6 +117,21 @@ def policy_folder(config: ExperimentConfig) -> Path:
             hint=f"`embedded`, or a folder with config.json (LlamaForCausalLM) and {WEIGHTS}",
         )
     return folder
+
+
+def _check_depth(recipe: Recipe, base: Path) -> None:
+    """Refuse to keep or to train more layers than there are."""
+    settings = recipe.config.training
+    n_all = json.loads((base / "config.json").read_text(encoding="utf-8"))["num_hidden_layers"]
+    depth = n_all if settings.depth is None else settings.depth
+    for name, got, limit in (("depth", depth, n_all), ("layers", settings.layers, depth)):
+        if got > limit:
+            raise InputError(
+                "there are not so many layers",
+                where=f"{recipe.source}: training.{name}",
+                got=got,
+                hint=f"at most {limit}",
+            )
 
 
 def judge(

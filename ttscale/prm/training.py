@@ -129,12 +129,12 @@ def new_adapter(llama: Llama, settings: Training) -> dict[str, Tensor]:
     return adapter
 
 
-def loss(scores: Sequence[Tensor], documents: Sequence[Document], n_rollouts: int) -> Tensor:
+def loss(scores: Sequence[Tensor], documents: Sequence[Document], n_whole: int) -> Tensor:
     """Mean binary cross-entropy of the marks' soft labels, weighted by how well they are known."""
     import torch
 
     targets = np.concatenate([document.tree.targets for document in documents])
-    weights = np.concatenate([document.tree.weights(n_rollouts) for document in documents])
+    weights = np.concatenate([document.tree.weights(n_whole) for document in documents])
     return torch.nn.functional.binary_cross_entropy_with_logits(
         torch.cat(list(scores)),
         torch.from_numpy(targets).float(),
@@ -147,7 +147,7 @@ def train(
     llama: Llama,
     corpus: Corpus,
     held_out: int,
-    n_rollouts: int,
+    n_whole: int,
     settings: Training,
     report: Callable[[Epoch], None],
 ) -> dict[str, Tensor]:
@@ -157,7 +157,7 @@ def train(
     ----------
     llama, corpus : the frozen model and what its lower layers made of the trees.
     held_out : how many of the first documents are kept for choosing the epoch.
-    n_rollouts : completions that make a whole label.
+    n_whole : completions that make a label that counts in full.
     settings : what is trained and how.
     report : told of every epoch.
     """
@@ -177,14 +177,14 @@ def train(
     for number in range(1, settings.epochs + 1):
         started, losses = time.perf_counter(), []
         for batch in _batches(training, settings.batch, rng):
-            value = loss(logits(llama, corpus, batch, adapter), batch, n_rollouts)
+            value = loss(logits(llama, corpus, batch, adapter), batch, n_whole)
             optimizer.zero_grad()
             value.backward()
             torch.nn.utils.clip_grad_norm_(list(adapter.values()), 1.0)
             optimizer.step()
             schedule.step()
             losses.append(float(value.detach()))
-        after = float(loss(predict(llama, corpus, unseen, adapter), unseen, n_rollouts))
+        after = float(loss(predict(llama, corpus, unseen, adapter), unseen, n_whole))
         report(Epoch(number, float(np.mean(losses)), after, time.perf_counter() - started))
         if after < best:
             best, kept = after, {name: t.detach().clone() for name, t in adapter.items()}
