@@ -50,11 +50,10 @@ def merge(base: Path, adapter: Path, folder: Path) -> None:
 
     parts = {name: value.astype(np.float64) for name, value in load_file(adapter).items()}
     tensors: dict[str, npt.NDArray[np.float32]] = {HEAD: parts.pop(HEAD).astype(np.float32)}
-    depth = 1 + max(int(name.split(".")[2]) for name in parts)
+    depth = 1 + max(map(_layer, parts))
     with safe_open(base / WEIGHTS, framework="np") as weights:
         for name in weights.keys():  # noqa: SIM118 (not a mapping)
-            _, block, number, *_ = [*name.split("."), "", ""]
-            if name == "lm_head.weight" or (block == "layers" and int(number) >= depth):
+            if name == "lm_head.weight" or _layer(name) >= depth:
                 continue
             tensors[name] = weights.get_tensor(name)
             stem = name.removesuffix(".weight")
@@ -73,3 +72,9 @@ def merge(base: Path, adapter: Path, folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(base / name, folder / name)
+
+
+def _layer(name: str) -> int:
+    """The layer a tensor belongs to, by its name; -1 if to none."""
+    words = name.split(".")
+    return int(words[2]) if words[1] == "layers" else -1

@@ -59,9 +59,7 @@ def make(recipe: Recipe, results: Path, display: Display, *, fresh: bool = False
     with folders.claim(experiment, results, fresh=fresh) as folder:
         parts = {"training": (items, recipe.config.labels)}
         parts["evaluation"] = (others, recipe.config.evaluation)
-        labelled = asyncio.run(
-            sample(experiment, folder, parts, recipe.config.question, display)
-        )
+        labelled = asyncio.run(sample(experiment, folder, parts, recipe.config.question, display))
         settings, started = recipe.config.training, time.perf_counter()
         llama = Llama.load(base, settings.depth)
         display.say(f"running the lower layers over {len(items) + len(others)} problems …")

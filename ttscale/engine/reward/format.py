@@ -35,8 +35,9 @@ class RewardFormat(BaseModel):
     Attributes
     ----------
     layout : `policy`, the policy's own token ids, for a reward model with the policy's tokenizer;
-        `response`, the question's part and then the policy's own ids of the response; `chat`, one conversation whose reply holds all steps; `dialogue`, a user turn for each step
-        that the model answers with a verdict; `text`, plain text; `pieces`, plain text whose steps
+        `response`, the question's part and then the policy's own ids of the response; `chat`, one
+        conversation whose reply holds all steps; `dialogue`, a user turn for each step that the
+        model answers with a verdict; `text`, plain text; `pieces`, plain text whose steps
         are tokenised one by one.
     system : the system message of a conversation.
     question : the question's part, `{question}` in it, and `{bos}` where the beginning token is
