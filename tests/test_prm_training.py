@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ttscale.errors import InputError
 from ttscale.prm.export import halve, merge, save
 from ttscale.prm.labelling import Labelled, Sampled
 from ttscale.prm.llama import HEAD, Llama
@@ -140,7 +141,7 @@ def test_an_adapter_begins_by_changing_nothing(base: Path) -> None:
 
 def test_training_lowers_the_loss_and_is_the_same_again(base: Path) -> None:
     llama = Llama.load(base)
-    corpus = lower_layers(llama, [*PROBLEMS, PROBLEMS[0]], SETTINGS.layers)
+    corpus = lower_layers(llama, [PROBLEMS[0], *PROBLEMS], SETTINGS.layers)
     histories = []
     for _ in range(2):
         epochs = []
@@ -154,3 +155,11 @@ def test_training_lowers_the_loss_and_is_the_same_again(base: Path) -> None:
     assert scores[torch.from_numpy(ends)][torch.from_numpy(right)].min() > np.max(
         scores[torch.from_numpy(ends)][torch.from_numpy(~right)].numpy()
     )
+
+
+def test_problems_that_blame_no_step_are_not_trained_on(base: Path) -> None:
+    llama = Llama.load(base)
+    one_sided = lower_layers(llama, PROBLEMS, SETTINGS.layers)
+    assert [document.tree.mixed for document in one_sided.documents] == [True, False, False]
+    with pytest.raises(InputError, match=r"(?s)both right and wrong.*0 of 2, 1 of 1"):
+        train(llama, one_sided, 1, 2, SETTINGS, print)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ttscale.errors import InputError
 from ttscale.prm.labelling import Labelled
 from ttscale.prm.llama import HEAD, MAPS, Llama, Segment, Tensor, full_name
 from ttscale.prm.recipe import Training
@@ -153,6 +154,9 @@ def train(
 ) -> dict[str, Tensor]:
     """Fit the adapter and the head; returns those of the epoch that did best on held-out problems.
 
+    Problems whose responses are all right or all wrong are left out: they do not show which steps
+    are to blame.
+
     Parameters
     ----------
     llama, corpus : the frozen model and what its lower layers made of the trees.
@@ -160,11 +164,22 @@ def train(
     n_whole : completions that make a label that counts in full.
     settings : what is trained and how.
     report : told of every epoch.
+
+    Raises InputError when nothing is left.
     """
     import torch
 
     rng = np.random.default_rng(settings.seed)
-    unseen, training = corpus.documents[:held_out], corpus.documents[held_out:]
+    unseen, training = (
+        [document for document in part if document.tree.mixed]
+        for part in (corpus.documents[:held_out], corpus.documents[held_out:])
+    )
+    if not unseen or not training:
+        raise InputError(
+            "no problem to train on, or none held out, has both right and wrong responses",
+            got=f"{len(training)} of {len(corpus.documents) - held_out}, {len(unseen)} of {held_out}",
+            hint="more problems or solutions, or problems that are neither too hard nor too easy",
+        )
     adapter = new_adapter(llama, settings)
     for tensor in adapter.values():
         tensor.requires_grad_()
