@@ -25,7 +25,7 @@ from ttscale.record.ledger import Ledger
 from ttscale.run.config import Experiment, make_engine
 from ttscale.run.display import Display
 from ttscale.run.judging import Judge
-from ttscale.run.runner import prepare
+from ttscale.run.runner import borrow, prepare
 from ttscale.run.sweep import arms
 from ttscale.session import Session
 from ttscale.trace import Path, Problem
@@ -167,10 +167,13 @@ async def sample(
     parts: Mapping[str, tuple[Sequence[Item], Labels]],
     question: str | None,
     display: Display,
+    *,
+    fresh: bool,
 ) -> dict[str, list[Labelled]]:
     """Sample and label several sets of problems; resumes from the folder's journal.
 
-    `question` is what the reward model reads before a response; the policy's prompt if None.
+    `question` is what the reward model reads before a response; the policy's prompt if None. Unless
+    `fresh`, what runs beside it have sampled is not sampled again.
     """
     async with AsyncExitStack() as stack:
         journal = Journal(folder / NAME)
@@ -184,6 +187,7 @@ async def sample(
         await engine.start()
         provenance = {"fingerprint": engine.fingerprint, **engine.provenance()}
         write_json(provenance, folder / "provenance.json")
+        borrow(journal, folder, engine, display, fresh=fresh)
         (arm,) = arms(experiment)
         session = Session(engine, journal, Ledger(), judge, seed=experiment.config.seed)
         problems = {

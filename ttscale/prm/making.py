@@ -59,7 +59,8 @@ def make(recipe: Recipe, results: Path, display: Display, *, fresh: bool = False
     with folders.claim(experiment, results, fresh=fresh) as folder:
         parts = {"training": (items, recipe.config.labels)}
         parts["evaluation"] = (others, recipe.config.evaluation)
-        labelled = asyncio.run(sample(experiment, folder, parts, recipe.config.question, display))
+        question = recipe.config.question
+        labelled = asyncio.run(sample(experiment, folder, parts, question, display, fresh=fresh))
         settings, started = recipe.config.training, time.perf_counter()
         llama = Llama.load(base, settings.depth)
         display.say(f"running the lower layers over {len(items) + len(others)} problems …")

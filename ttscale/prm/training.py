@@ -175,9 +175,10 @@ def train(
         for part in (corpus.documents[:held_out], corpus.documents[held_out:])
     )
     if not unseen or not training:
+        n_others = len(corpus.documents) - held_out
         raise InputError(
             "no problem to train on, or none held out, has both right and wrong responses",
-            got=f"{len(training)} of {len(corpus.documents) - held_out}, {len(unseen)} of {held_out}",
+            got=f"{len(training)} of {n_others}, {len(unseen)} of {held_out}",
             hint="more problems or solutions, or problems that are neither too hard nor too easy",
         )
     adapter = new_adapter(llama, settings)

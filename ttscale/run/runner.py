@@ -66,7 +66,7 @@ async def _run(
         judge = await stack.enter_async_context(Judge(config, journal))
         models = await start_models(stack, config, folder, display)
         engine = models.policy
-        _borrow(journal, folder, engine, display, fresh=fresh)
+        borrow(journal, folder, engine, display, fresh=fresh)
         problems = prepare(experiment, engine, items, chosen, display)
         session = Session(
             engine,
@@ -104,7 +104,7 @@ async def _run(
     return folder
 
 
-def _borrow(
+def borrow(
     journal: Journal, folder: FilePath, engine: Engine, display: Display, *, fresh: bool
 ) -> None:
     """Let the journal read samples of the runs beside it, unless the run was begun fresh."""
