@@ -2,84 +2,29 @@
 
 from __future__ import annotations
 
-import json
-from array import array
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.tiny_llama import PROBLEMS, make_tiny_llama
 from ttscale.errors import InputError
 from ttscale.prm.export import halve, merge, save
-from ttscale.prm.labelling import Labelled, Sampled
 from ttscale.prm.llama import HEAD, Llama
 from ttscale.prm.recipe import Training
 from ttscale.prm.training import lower_layers, new_adapter, predict, train
 from ttscale.prm.tree import shared_prefix
-from ttscale.trace import TOKEN
 
 torch = pytest.importorskip("torch")
 torch.set_num_threads(1)  # two that wait for each other are slow on what is this small
-safetensors = pytest.importorskip("safetensors.torch")
+pytest.importorskip("safetensors.torch")
 
-CONFIG = {
-    "architectures": ["LlamaForCausalLM"],
-    "model_type": "llama",
-    "hidden_act": "silu",
-    "hidden_size": 24,
-    "intermediate_size": 40,
-    "max_position_embeddings": 64,
-    "num_attention_heads": 6,
-    "num_hidden_layers": 4,
-    "num_key_value_heads": 2,
-    "rms_norm_eps": 1e-5,
-    "rope_theta": 100.0,
-    "tie_word_embeddings": True,
-    "vocab_size": 50,
-    "pad_token_id": 0,
-}
 SETTINGS = Training(layers=2, rank=3, epochs=30, batch=2, learning_rate=0.02)
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny random Llama in Hugging Face's layout."""
-    folder = tmp_path_factory.mktemp("models") / "base"
-    folder.mkdir()
-    (folder / "config.json").write_text(json.dumps(CONFIG))
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        (folder / name).write_text("{}")
-    from transformers import AutoModelForCausalLM, LlamaConfig
-
-    torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(LlamaConfig(**CONFIG))
-    tensors = {
-        name: torch.randn_like(tensor) * (0.3 if tensor.dim() > 1 else 1.0)
-        for name, tensor in model.state_dict().items()
-        if name != "lm_head.weight"
-    }
-    safetensors.save_file(tensors, folder / "model.safetensors")
-    return folder
-
-
-def ids(*numbers: int) -> array[int]:
-    return array(TOKEN, numbers)
-
-
-PROBLEMS = [
-    Labelled(
-        "a",
-        "",
-        ids(7, 8, 9, 1, 2),
-        [
-            Sampled(ids(3, 4, 5, 6), (2, 4), (), True),
-            Sampled(ids(3, 4, 5, 9), (2, 4), (), False, n_prefix=2),
-            Sampled(ids(3, 6, 4), (3,), (), False),
-        ],
-    ),
-    Labelled("b", "", ids(7, 8, 9, 2), [Sampled(ids(5, 4, 3), (1, 2, 3), (), True)]),
-    Labelled("c", "", ids(7, 8, 9, 4), [Sampled(ids(5, 9, 3), (1, 2, 3), (), False)]),
-]
+    return make_tiny_llama(tmp_path_factory.mktemp("models") / "base")
 
 
 def random_adapter(llama: Llama) -> dict[str, torch.Tensor]:

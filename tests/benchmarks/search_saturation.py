@@ -7,7 +7,7 @@ steps of 16 tokens up to 64, through the whole of ttscale; generated tokens per 
 those of one `LLM.generate` call for 128 sequences of 64 tokens on the same prompts. Measured in
 turn, three times, in one run; figures are medians of the ratios of one turn. Scores are the
 policy's own log-probabilities, which cost nothing, so that the engine's idle time is what is seen.
-The same searches with one problem at a time, once, on a quarter of the problems, stand beside it.
+The same searches with one problem at a time, once, on an eighth of the problems, stand beside it.
 
 `recomputed`: prompt tokens that the engine computed though the same search had them computed
 before, over those that nobody had: (all computed) / (ideal). The engine shares whole blocks of 32
@@ -113,7 +113,7 @@ async def measure(folder: FilePath) -> dict[str, Any]:
             rate, reused = await search_rate(experiment, arm, engine, problems, folder)
             rates[arm.label].append(rate)
             recomputed[arm.label] = reused
-    few = problems[: N_PROBLEMS // 4]
+    few = problems[: N_PROBLEMS // 8]
     alone = {
         arm.label: (await search_rate(experiment, arm, engine, few, folder, at_once=False))[0]
         for arm in chosen

@@ -185,8 +185,9 @@ def show(folder: Path, *, as_json: bool) -> None:
     print(f"The model is {folders.show(folder / MERGED)}")
 
 
-def _interval(value: list[float]) -> str:
-    return "{:.3f} [{:.3f}, {:.3f}]".format(*value)
+def _interval(value: list[float | None]) -> str:
+    """Estimate and ends; what too few problems leave open is a dash."""
+    return "{} [{}, {}]".format(*("–" if end is None else f"{end:.3f}" for end in value))
 
 
 def _exact(problem: Labelled, solution: Sampled) -> list[bool]:
