@@ -90,12 +90,14 @@ class Solution(NamedTuple):
     steps : the texts of its steps.
     token_ids : the policy's own ids, its prompt included.
     ends : index in `token_ids` of each step's last token.
+    n_prompt : how many of `token_ids` are the prompt.
     """
 
     question: str
     steps: tuple[str, ...]
     token_ids: array[int]
     ends: tuple[int, ...]
+    n_prompt: int
 
 
 class Layout(NamedTuple):
