@@ -24,7 +24,7 @@ def summarise(work: Work, pool: Pool, before: Mapping[str, Any] | None = None) -
     seconds = work.seconds + (before["seconds"] if before else 0.0)
     n_tokens = work.n_fresh_tokens + (before["n_sampled_tokens"] if before else 0)
     rng = np.random.default_rng(work.experiment.config.seed)
-    flops = _flops(work)
+    flops, times = _flops(work), _machine_seconds(work)
     return {
         "name": work.experiment.config.name,
         "config_hash": work.experiment.hash,
@@ -38,7 +38,7 @@ def summarise(work: Work, pool: Pool, before: Mapping[str, Any] | None = None) -
         "n_sampled_tokens": n_tokens,
         "tokens_per_second": round(n_tokens / seconds, 1) if n_tokens and seconds else None,
         "samples": [sample_set(pool.select(name), name, rng) for name in pool.sample_sets],
-        "strategies": [_strategy(work, arm.label, flops, rng) for arm in work.arms],
+        "strategies": [_strategy(work, arm.label, flops, times, rng) for arm in work.arms],
         "tokens": tokens(work),
         "warnings": _warnings(work),
     }
@@ -151,10 +151,25 @@ def _flops(work: Work) -> dict[tuple[str, str], float]:
     return {(row["arm"], row["kind"]): row["flops_sum"] for row in sums.to_pylist()}
 
 
+def _machine_seconds(work: Work) -> dict[str, float]:
+    """Seconds of the machine by arm, whoever paid for its samples."""
+    from ttscale.cost import machine_seconds
+
+    table = work.ledger.table()
+    columns = ("started", "seconds", "replayed")
+    shares = machine_seconds(*(table[c].to_numpy(zero_copy_only=False) for c in columns))
+    sums = table.append_column("share", [shares]).group_by(["arm"]).aggregate([("share", "sum")])
+    return {row["arm"]: row["share_sum"] for row in sums.to_pylist()}
+
+
 def _strategy(
-    work: Work, label: str, flops: Mapping[tuple[str, str], float], rng: np.random.Generator
+    work: Work,
+    label: str,
+    flops: Mapping[tuple[str, str], float],
+    times: Mapping[str, float],
+    rng: np.random.Generator,
 ) -> dict[str, Any]:
-    """One arm: accuracy with its interval, tokens, and how its answers ended."""
+    """One arm: accuracy with its interval, what it cost, and how its answers ended."""
     arm = next(arm for arm in work.arms if arm.label == label)
     outcomes = [o for (name, _), o in work.outcomes.items() if name == label]
     right = np.array([[float(outcome.correct is True)] for outcome in outcomes])
@@ -180,5 +195,6 @@ def _strategy(
     entry["held_tokens_per_step"] = float(np.mean(held)) if held else None
     spent = {kind: total / n for (arm_label, kind), total in flops.items() if arm_label == label}
     entry["flops_per_problem"] = spent or None
+    entry["machine_seconds_per_problem"] = times[label] / n if label in times else None
     entry["errors"] = sorted({o.error for o in outcomes if o.error})[:5]
     return entry
