@@ -212,3 +212,26 @@ def test_confidences_and_watched_tokens_are_of_the_raw_model(real: Real) -> None
     (asked,) = real.sample(chat(real), watch, 0, 1)
     assert asked.watched[0] == pytest.approx(plain.logprobs[0], abs=1e-4)
     assert asked.watched[1] < asked.watched[0]
+
+
+@pytest.mark.vllm
+@pytest.mark.parametrize("n_watched", [2, 7])
+def test_watched_tokens_leave_the_samples_beside_them_their_confidences(
+    real: Real, n_watched: int
+) -> None:
+    sampling = Sampling(temperature=0.0, max_tokens=16, top_logprobs=5, ignore_eos=True)
+    watch = Sampling(temperature=0.0, max_tokens=8, ignore_eos=True, watch=tuple(range(n_watched)))
+
+    async def main() -> list[Completion]:
+        sampled = real.engine.submit(chat(real), sampling, 0, 1)
+        watched = real.engine.submit(chat(real), watch, 0, 2)
+        return list(await asyncio.gather(*sampled, *watched))
+
+    (alone,) = real.sample(chat(real), sampling, 0, 1)
+    (asked,) = real.sample(chat(real), watch, 0, 1)
+    beside, *both = real.loop.run(main())
+    assert list(beside.confidences) == pytest.approx(list(alone.confidences), abs=1e-3)
+    assert list(beside.logprobs) == pytest.approx(list(alone.logprobs), abs=1e-3)
+    for one in both:
+        assert list(one.watched) == pytest.approx(list(asked.watched), abs=1e-3)
+        assert len(one.watched) == n_watched
