@@ -26,6 +26,7 @@ def register() -> None:
         _end_with_owner()
     _keep_generators_of_partial_prefills()
     _register_reward_models()
+    _attend_sparsely_on_request()
 
 
 def _register_reward_models() -> None:
@@ -100,3 +101,19 @@ def _keep_generators_of_partial_prefills() -> None:
 
     Runner._sample, Runner._bookkeeping_sync = _sample, _bookkeeping_sync
     Runner._ttscale_keeps_generators = True
+
+
+def _attend_sparsely_on_request() -> None:
+    """Attention by a policy of the request's own (`ttscale.engine.sparse`); dense ones as before."""
+    from vllm.platforms import current_platform
+
+    from ttscale.engine.sparse import requests
+
+    requests.bring_to_attention()
+    requests.keep_generated_blocks_apart()
+    if current_platform.is_cpu():
+        from vllm.v1.attention.backends.registry import AttentionBackendEnum, register_backend
+
+        register_backend(
+            AttentionBackendEnum.CPU_ATTN, "ttscale.engine.sparse.cpu.SparseCPUBackend"
+        )
