@@ -4,13 +4,14 @@ BIN := $(VENV)/bin
 BENCHMARKS := $(filter-out tests/benchmarks/test_%,$(wildcard tests/benchmarks/[a-z]*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench wheel clean
+.PHONY: help demo test check bench docs wheel clean
 
 help:
 	@echo "make demo    sample the embedded model on this machine's CPU and print where the report is"
 	@echo "make test    run the tests; make test ARGS='-m \"not vllm\"' leaves out those on a real model"
 	@echo "make check   ruff and mypy"
 	@echo "make bench   run the measurements in tests/benchmarks"
+	@echo "make docs    build the documentation into site/index.html"
 	@echo "make wheel   build the wheel and the sdist into dist/"
 	@echo "make clean   remove what was built, but not $(VENV)"
 
@@ -29,12 +30,16 @@ bench: $(VENV)/.dev
 	@set -e; for name in $(subst /,.,$(basename $(BENCHMARKS))); do \
 	    echo "== $$name"; $(BIN)/python -m $$name; done
 
+docs: $(VENV)/.dev
+	$(BIN)/mkdocs build --strict --quiet
+	@echo "The documentation is site/index.html"
+
 wheel: $(VENV)/.dev
 	rm -rf build dist
 	$(BIN)/python -m build --no-isolation
 
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find ttscale strategies verifiers tests -name __pycache__ -prune -exec rm -rf {} +
 
 # Stamps: touched when the installation went through, so one that was interrupted is taken up again.

@@ -449,12 +449,16 @@ class Context:
             parent.tokens_left = sum(strand.tokens_left or 0 for strand in strands)
         return results
 
+    def response(self, path: Path) -> str:
+        """What the model said, with the mark by which the prompt opened its thinking, if it did."""
+        prompt_end = self._engine(path).decode(path.root.token_ids[-PROMPT_END:])
+        return opening(prompt_end) + path.response
+
     def answer(self, path: Path) -> str | None:
         """The answer a finished path gives, None if there is none."""
         if path not in self._answers:
-            prompt_end = self._engine(path).decode(path.root.token_ids[-PROMPT_END:])
-            response = opening(prompt_end) + path.response
-            self._answers[path] = self._session.grading.answer(self.problem, response)
+            found = self._session.grading.answer(self.problem, self.response(path))
+            self._answers[path] = found
         return self._answers[path]
 
     async def classes(self, paths: Sequence[Path]) -> list[int | None]:

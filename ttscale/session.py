@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from hashlib import blake2b
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
 from ttscale.engine.protocol import Completion, Engine, Sampling, Scorer, Scores
 from ttscale.errors import InputError
-from ttscale.record.journal import Journal, Stored, StoredScore
+from ttscale.record.journal import Stored, StoredScore
 from ttscale.record.ledger import Ledger
 from ttscale.trace import Finish, Problem
 
@@ -33,6 +33,25 @@ class Grading(Protocol):
 
     async def classes(self, problem: Problem, answers: Sequence[str | None]) -> list[int | None]:
         """Equivalence classes, numbered by first occurrence; None for a missing answer."""
+
+
+class Memory(Protocol):
+    """Where a session notes what models gave it: a run's journal, or one that is not kept."""
+
+    def read(self, base: bytes, first: int, n: int) -> dict[int, Stored]:
+        """The streams first … first + n − 1 of a call that are known, by stream index."""
+
+    def write(self, base: bytes, stream: int, payer: str, completion: Completion) -> None:
+        """Note a finished stream."""
+
+    def read_score(self, key: bytes) -> StoredScore | None:
+        """The score of a prefix, if it is known."""
+
+    def write_score(self, key: bytes, payer: str, scores: Scores) -> None:
+        """Note the score of a prefix."""
+
+    def commit(self) -> None:
+        """Keep what was noted."""
 
 
 class _Flight(NamedTuple):
@@ -69,7 +88,7 @@ class Session:
     def __init__(
         self,
         engine: Engine,
-        journal: Journal,
+        journal: Memory,
         ledger: Ledger,
         grading: Grading,
         *,
@@ -89,6 +108,7 @@ class Session:
         """How samples that were to end with a step ended."""
         self._flights: dict[tuple[bytes, int], _Flight] = {}
         self._scoring: dict[bytes, asyncio.Future[StoredScore]] = {}
+        self._requests: set[asyncio.Future[Any]] = set()
 
     def scorer(self, name: str) -> Scorer:
         """A reward model by the name the experiment gives it. Raises InputError for no such one."""
@@ -100,6 +120,17 @@ class Session:
             return self.engine
         hint = "{name: embedded, engine: vllm}"
         return _named(self.engines, name, "model that generates", hint)
+
+    def cancel(self) -> None:
+        """Cancel what models are still asked for, when nobody waits for it any more."""
+        for request in list(self._requests):
+            request.cancel()
+
+    def _hold(self, requests: Iterable[asyncio.Future[Any]]) -> None:
+        """Know of requests for as long as they are in flight."""
+        for request in requests:
+            self._requests.add(request)
+            request.add_done_callback(self._requests.discard)
 
     def note_finish(self, sampling: Sampling, finish: Finish) -> None:
         """Count how calls that asked for a step ended."""
@@ -138,6 +169,7 @@ class Session:
     def _launch(self, call: Call, first: int, n: int, payer: str) -> None:
         base = call.base
         futures = call.engine.submit(call.prefix, call.sampling, base_seed(base) + first, n)
+        self._hold(futures)
         for stream, future in enumerate(futures, start=first):
             self._flights[base, stream] = _Flight(future, payer)
 
@@ -207,6 +239,7 @@ class Session:
         futures = {key: loop.create_future() for key, _ in missing}
         self._scoring.update(futures)
         request = scorer.score(token_ids, [position for _, position in missing])
+        self._hold([request])
 
         def landed(request: asyncio.Future[Scores]) -> None:
             failure = None if request.cancelled() else request.exception()
@@ -245,6 +278,7 @@ class Session:
             for call in calls
         ]
         streams = [future for group in groups for future in group]
+        self._hold(streams)
         await _all_done(streams, count=min(finish, len(streams)))
         for call, group in zip(calls, groups, strict=True):
             call.engine.abort([future for future in group if not future.done()])

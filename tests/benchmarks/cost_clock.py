@@ -8,7 +8,7 @@ The machine's peaks are measured first. Half of the grid, every other cell, cali
 half is predicted, and so the other way round. Beside it stands the usual estimate, time in
 proportion to 2 × parameters × tokens, fitted to the same half.
 
-Writes `results/reference/cost_clock.json`, and with matplotlib `cost_clock.svg`.
+Writes `results/reference/cost_clock.json`, and with matplotlib `docs/images/cost_clock.svg`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from ttscale.cost.price import roofline_seconds
 from ttscale.cost.probe import probe
 
 FOLDER = Path("results/reference")
+IMAGES = Path("docs/images")
 BATCHES, CONTEXTS = (1, 4, 16, 32), (128, 512, 1024, 2048)
 N_STEPS = 16  # timed in each cell
 SETTLING = 3  # steps before them, prefill included
@@ -186,7 +187,7 @@ def main() -> None:
     if not quick:
         FOLDER.mkdir(parents=True, exist_ok=True)
         (FOLDER / "cost_clock.json").write_text(json.dumps(result, indent=1) + "\n")
-        draw(result, even, FOLDER / "cost_clock.svg")
+        draw(result, even, IMAGES / "cost_clock.svg")
 
 
 def draw(result: dict[str, Any], even: npt.NDArray[np.bool_], path: Path) -> None:

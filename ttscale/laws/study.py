@@ -113,6 +113,7 @@ class Study:
             "model": metadata.get("model"),
             "benchmark": metadata.get("benchmark"),
             "simulated": self.samples.simulated,
+            "imported": self.samples.imported,
             "oracles": [name for name in self.selectors if self.is_oracle(name)],
             "n_problems": len(n),
             "n_samples": int(n.sum()),

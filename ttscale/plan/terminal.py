@@ -269,6 +269,7 @@ def _where(entry: Entry) -> str:
     place = str(entry["source"]) + (
         f" [{name}]" if name and entry["selector"] != "strategy" else ""
     )
+    place += " (imported)" if entry["imported"] else ""
     return place + (" (simulated)" if entry["simulated"] else "")
 
 

@@ -133,6 +133,21 @@ class Pool:
         schema = {METADATA: json.dumps(self.metadata).encode()}
         write_parquet(self.table.replace_schema_metadata(schema), path)
 
+    def write_lines(self, path: FilePath) -> None:
+        """Write as JSONL, the metadata in the file that `metadata_file` names."""
+        from ttscale.record.files import finite, replacing, write_json
+
+        with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+            for batch in self.table.to_batches(max_chunksize=4096):
+                for row in batch.to_pylist():
+                    file.write(json.dumps(finite(row), ensure_ascii=False) + "\n")
+        write_json(dict(self.metadata), metadata_file(path))
+
+
+def metadata_file(path: FilePath) -> FilePath:
+    """Where a JSONL pool's metadata lies: beside it."""
+    return path.with_suffix(".metadata.json")
+
 
 def make_pool(rows: Iterable[Mapping[str, Any]], metadata: Mapping[str, Any] | None = None) -> Pool:
     """A pool of rows; a score that a row does not have is NaN."""
@@ -179,11 +194,10 @@ def read_pool(path: FilePath) -> Pool:
     if not path.is_file():
         raise InputError("there is no such file", where=str(path))
     import pyarrow as pa
-    import pyarrow.json as pj
     import pyarrow.parquet as pq
 
     try:
-        table = pj.read_json(path) if path.suffix in {".jsonl", ".json"} else pq.read_table(path)
+        table = _read_lines(path) if path.suffix in {".jsonl", ".json"} else pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError("this file is not a pool", where=str(path), got=str(error)) from error
     for name in REQUIRED:
@@ -200,7 +214,17 @@ def read_pool(path: FilePath) -> Pool:
         raise InputError("this pool has no rows", where=str(path))
     table = _typed(table, path)
     raw = (table.schema.metadata or {}).get(METADATA)
+    if raw is None and path.suffix != ".parquet" and metadata_file(path).is_file():
+        raw = metadata_file(path).read_bytes()
     return Pool(table, json.loads(raw) if raw else {})
+
+
+def _read_lines(path: FilePath) -> pa.Table:
+    """A JSONL file, however long its lines are."""
+    import pyarrow.json as pj
+
+    block_size = min(max(1 << 20, path.stat().st_size), 1 << 30)
+    return pj.read_json(path, read_options=pj.ReadOptions(block_size=block_size))
 
 
 def _typed(table: pa.Table, path: FilePath) -> pa.Table:

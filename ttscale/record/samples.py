@@ -47,6 +47,11 @@ class SampleSet:
         """Whether the samples come from the simulated engine."""
         return bool(self.metadata.get("simulated", False))
 
+    @property
+    def imported(self) -> str | None:
+        """What wrote the samples where that was another tool, such as `lm_eval 0.4.13`."""
+        return imported_from(self.metadata)
+
     def is_oracle(self, verifier: str) -> bool:
         """Whether a verifier's scores look at the reference answer, as far as the pool says."""
         return verifier in self.metadata.get("oracles", ())
@@ -54,6 +59,12 @@ class SampleSet:
     def is_rescored(self, verifier: str) -> bool:
         """Whether a verifier scored the samples after the run had ended."""
         return verifier in self.metadata.get("rescored", ())
+
+
+def imported_from(metadata: Mapping[str, Any]) -> str | None:
+    """The tool, or the format, that a pool was imported from; None for a pool of ttscale's own."""
+    imported = metadata.get("imported")
+    return str(imported.get("tool") or imported.get("format")) if imported else None
 
 
 def read_samples(path: FilePath) -> list[SampleSet]:

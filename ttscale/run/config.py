@@ -146,17 +146,33 @@ def load(path: FilePath, overrides: Sequence[str] = ()) -> Experiment:
 
     Raises InputError.
     """
-    given = _read_yaml(path)
+    given = parse(_read(path), str(path))
+    given.setdefault("name", path.stem)
+    return resolve(given, overrides, where=str(path), folder=path.resolve().parent)
+
+
+def resolve(
+    given: dict[str, Any], overrides: Sequence[str] = (), *, where: str, folder: FilePath
+) -> Experiment:
+    """Check an experiment given as plain values, and fill in every field.
+
+    Parameters
+    ----------
+    given : what the YAML holds; changed on the way.
+    overrides : as for `load`.
+    where : how complaints call it.
+    folder : what its relative paths are relative to.
+
+    Raises InputError.
+    """
     given.pop("hash", None)
     for override in overrides:
         _override(given, override)
-    given.setdefault("name", path.stem)
-    where = str(path)
     given["model"] = _model(given.get("model", {}), where)
     given["models"] = _models(given.get("models") or {}, where)
     given["strategies"] = _strategies(given.get("strategies"), where)
     config = _validate(given, where)
-    return Experiment(config, path.resolve().parent, where, digest(config))
+    return Experiment(config, folder, where, digest(config))
 
 
 def digest(config: ExperimentConfig) -> str:
@@ -275,9 +291,9 @@ def _strategies(given: Any, where: str) -> list[dict[str, Any]]:
     return found
 
 
-def _read_yaml(path: FilePath) -> dict[str, Any]:
+def _read(path: FilePath) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(
             f"the configuration cannot be read: {error.strerror}",
@@ -286,16 +302,20 @@ def _read_yaml(path: FilePath) -> dict[str, Any]:
         ) from error
     except UnicodeDecodeError as error:
         raise InputError("the configuration is not UTF-8 text", where=str(path)) from error
+
+
+def parse(text: str, where: str) -> dict[str, Any]:
+    """An experiment's YAML as plain values; InputError for what is no mapping."""
     try:
         given = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        line = f"{path}:{mark.line + 1}" if mark else str(path)
+        line = f"{where}:{mark.line + 1}" if mark else where
         problem = getattr(error, "problem", None) or str(error)
         raise InputError(f"the configuration is not YAML: {problem}", where=line) from error
     if not isinstance(given, dict):
         raise InputError(
-            "the configuration is not a mapping of keys to values", where=str(path), got=given
+            "the configuration is not a mapping of keys to values", where=where, got=given
         )
     return given
 

@@ -34,16 +34,16 @@ class Models(NamedTuple):
 
 
 async def start_models(
-    stack: AsyncExitStack, config: ExperimentConfig, folder: FilePath, display: Display
+    stack: AsyncExitStack, config: ExperimentConfig, folder: FilePath | None, display: Display
 ) -> Models:
-    """Load an experiment's models; the stack closes them. Logs go to the folder.
+    """Load an experiment's models; the stack closes them. Logs go to the folder or the terminal.
 
     Raises InputError for what the user can mend.
     """
-    models = Models(make_engine(config.model, folder / "engine.log"), {}, {})
+    models = Models(make_engine(config.model, folder and folder / "engine.log"), {}, {})
     stack.push_async_callback(models.policy.close)
     for name, section in config.models.items():
-        log = folder / f"engine-{name}.log"
+        log = folder and folder / f"engine-{name}.log"
         if isinstance(section, VLLMConfig | SimulatedConfig):
             models.engines[name] = make_engine(section, log)
         else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -13,27 +12,37 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from ttscale.benchmark.item import Item
-from ttscale.context import Context, OutOfBudget
+from ttscale.context import Context
 from ttscale.engine.protocol import Engine, EngineDied, Sampling
-from ttscale.errors import InputError, Interrupted, TTScaleError, shorten
+from ttscale.errors import InputError, Interrupted, TTScaleError
 from ttscale.record.files import write_json
 from ttscale.record.journal import NAME, Journal
 from ttscale.record.ledger import Ledger
 from ttscale.run import folder as folders
 from ttscale.run.config import Experiment
 from ttscale.run.display import Display
+from ttscale.run.interrupt import Interrupt
 from ttscale.run.judging import Judge
 from ttscale.run.models import start_models
 from ttscale.run.outputs import read_summary, write_outputs
+from ttscale.run.play import open_context, play
 from ttscale.run.sweep import Arm, arms
-from ttscale.run.work import Outcome, Sample, Status, Work
+from ttscale.run.work import Outcome, Sample, Work
 from ttscale.session import Session
-from ttscale.trace import Answer, Path, Problem
-from ttscale.vote import argmax, plurality
+from ttscale.trace import Path, Problem
 
 
-def run(experiment: Experiment, results: FilePath, display: Display, *, fresh: bool) -> FilePath:
+def run(
+    experiment: Experiment,
+    results: FilePath,
+    display: Display,
+    *,
+    fresh: bool,
+    interrupt: Interrupt | None = None,
+) -> FilePath:
     """Run, or resume, an experiment; returns its folder.
+
+    In the main thread Ctrl-C stops it in order; from another thread `interrupt.press` does.
 
     Raises InputError for what the user can mend, Interrupted after Ctrl-C, and TTScaleError when
     the run failed. In every case what was sampled is in the journal.
@@ -46,7 +55,8 @@ def run(experiment: Experiment, results: FilePath, display: Display, *, fresh: b
         if (before := read_summary(folder)) and before["complete"] and not before["n_failed"]:
             display.say(f"{folders.show(folder)} is complete (--fresh runs it anew)")
             return folder
-        return asyncio.run(_run(experiment, chosen, items, folder, display, fresh))
+        interrupt = interrupt or Interrupt()
+        return asyncio.run(_run(experiment, chosen, items, folder, display, fresh, interrupt))
 
 
 async def _run(
@@ -56,7 +66,9 @@ async def _run(
     folder: FilePath,
     display: Display,
     fresh: bool,
+    interrupt: Interrupt,
 ) -> FilePath:
+    interrupt.listen()
     config = experiment.config
     async with AsyncExitStack() as stack:
         journal = Journal(folder / NAME)
@@ -89,7 +101,7 @@ async def _run(
         started = time.monotonic()
         display.begin(len(chosen) * len(problems), session, engine)
         try:
-            await work_through(work, session, display)
+            await work_through(work, session, display, interrupt)
         finally:
             display.end()
             journal.commit()
@@ -163,7 +175,9 @@ def prepare(
     return problems
 
 
-async def work_through(work: Work, session: Session, display: Display) -> None:
+async def work_through(
+    work: Work, session: Session, display: Display, interrupt: Interrupt | None = None
+) -> None:
     """All arms over all problems, `concurrency` pairs in flight, arm by arm."""
     pairs: Iterator[tuple[Arm, Problem]] = (
         (arm, problem) for arm in work.arms for problem in work.problems
@@ -177,7 +191,7 @@ async def work_through(work: Work, session: Session, display: Display) -> None:
 
     n_workers = min(work.experiment.config.run.concurrency, len(work.arms) * len(work.problems))
     workers = [asyncio.create_task(worker()) for _ in range(n_workers)]
-    with _Interruptible(workers, display):
+    with (interrupt or Interrupt()).stopping(workers, display):
         await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
         interrupted = any(task.cancelled() for task in workers)
         for task in workers:
@@ -198,99 +212,30 @@ async def work_through(work: Work, session: Session, display: Display) -> None:
         )
 
 
-class _Interruptible:
-    """While the block runs, Ctrl-C cancels the tasks; pressed again, it ends the process."""
-
-    def __init__(self, tasks: Sequence[asyncio.Task[None]], display: Display) -> None:
-        self._tasks, self._display = tasks, display
-        self._pressed = False
-
-    def __enter__(self) -> None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._press)
-
-    def __exit__(self, *_: object) -> None:
-        asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
-
-    def _press(self) -> None:
-        if self._pressed:
-            sys.stderr.write("ttscale: left at once; the journal holds what was finished\n")
-            sys.stderr.flush()
-            os._exit(130)
-        self._pressed = True
-        self._display.say("stopping (Ctrl-C again leaves at once) …")
-        for task in self._tasks:
-            task.cancel()
-
-
 async def attempt(session: Session, experiment: Experiment, arm: Arm, problem: Problem) -> Outcome:
     """Run one strategy on one problem; what goes wrong inside it is recorded, not raised."""
-    ctx = Context(
-        session,
-        problem,
-        arm.label,
-        arm.sampling,
-        arm.verifier,
-        experiment.config.budget.generated_tokens,
-        experiment.config.step.until(),
-        experiment.config.benchmark.prompt.chat,
-    )
-    status: Status = "answered"
-    try:
-        answer = await arm.strategy(problem, ctx)
-        _check(answer, ctx)
-    except OutOfBudget:
-        status = "out of budget"
-        answer = await best_finished(ctx)
-    except (EngineDied, TTScaleError):
-        raise
-    except Exception as error:  # the one place: a strategy's own failure does not end the run
-        message = shorten(f"{type(error).__name__}: {error}", 500)
-        return Outcome(arm.label, problem.id, "failed", error=message)
-    path = answer.path
-    samples = await _samples(ctx, experiment, arm, path)
-    text = None if path is None else ctx.answer(path)
-    correct = False if path is None else (await ctx.grade([path]))[0]
-    if status == "answered" and text is None:
-        status = "no answer"
+    config = experiment.config
+    ctx = open_context(session, config, arm, problem, config.budget.generated_tokens)
+    ending = await play(arm, ctx)
+    if ending.status == "failed":
+        return Outcome(arm.label, problem.id, "failed", error=ending.error)
+    chosen = ending.chosen
+    samples = await _samples(ctx, experiment, arm, chosen.path)
+    correct = False if chosen.path is None else (await ctx.grade([chosen.path]))[0]
     return Outcome(
         arm.label,
         problem.id,
-        status,
-        text,
+        ending.status,
+        ending.text,
         correct,
-        answer.score,
-        answer.tied,
-        answer.abstained,
+        chosen.score,
+        chosen.tied,
+        chosen.abstained,
         ctx.n_generated_tokens,
         sum(ctx.held_tokens) / len(ctx.held_tokens) if ctx.held_tokens else None,
         None,
         samples,
         dict(ctx.notes),
-    )
-
-
-def _check(answer: Answer, ctx: Context) -> None:
-    """What every strategy owes: a finished path that begins with a prompt of its own, or none."""
-    if not isinstance(answer, Answer):
-        raise TypeError(f"a strategy returns an Answer, not {type(answer).__name__}")
-    if answer.path is not None:
-        if not ctx.began(answer.path):
-            raise ValueError("the answer begins neither with the problem's prompt nor ctx.prompt's")
-        if not answer.path.done:
-            raise ValueError("the answer is not finished")
-
-
-async def best_finished(ctx: Context) -> Answer:
-    """The answer when the budget ended a strategy: best score, else most votes, else none."""
-    paths = ctx.finished
-    scored = [path for path in paths if path in ctx.scores]
-    if scored:
-        best = argmax([ctx.scores[path] for path in scored], ctx.rng)
-        if best.winner is not None:
-            return Answer(scored[best.winner], best.share, best.tied, best.abstained)
-    vote = plurality(await ctx.classes(paths), ctx.rng)
-    return Answer(
-        None if vote.winner is None else paths[vote.winner], vote.share, vote.tied, vote.abstained
     )
 
 
