@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +19,16 @@ from ttscale.engine.sparse.summaries import filled_blocks
 pytestmark = pytest.mark.vllm
 
 BLOCK, HEADS, GROUP, D = 32, 2, 3, 64
-GEOMETRY = Geometry(BLOCK, HEADS)
+GEOMETRY = Geometry(BLOCK, HEADS, HEADS)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """These tensors are too small to be shared out."""
+    n = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n)
 
 
 @dataclass
@@ -39,7 +49,7 @@ class Layer:
     def __init__(self, n_blocks: int = 64, index: int = 0) -> None:
         from ttscale.engine.sparse import cpu
 
-        self.cpu = cpu
+        self.cpu, self.index = cpu, index
         self.impl = object.__new__(cpu.SparseCPUImpl)
         self.impl.num_kv_heads, self.impl.num_heads = HEADS, HEADS * GROUP
         self.impl.head_size, self.impl.scale = D, D**-0.5
@@ -86,7 +96,7 @@ class Layer:
         metadata.step, metadata.filled = step, filled_blocks(requests, table, BLOCK)
         metadata.builder, metadata.schedules = self.builder, {}
         output = torch.full((len(slots), HEADS * GROUP, D), torch.nan)
-        if step.active(self.impl._layer or 0):
+        if step.active(self.index):
             self.impl.forward(self.layer, query, None, None, self.cache, metadata, output)
         else:  # vLLM's own attention, which has nothing of ours but the summaries
             self.impl._summaries.refresh(metadata.filled, self.cpu._Cache(self.cache, "vec").keys)
@@ -142,10 +152,13 @@ def expected_tokens(
     return found
 
 
-def masked_attention(query: torch.Tensor, sequence: Sequence, position: int) -> torch.Tensor:
+def masked_attention(
+    query: torch.Tensor, sequence: Sequence, position: int, layer: int
+) -> torch.Tensor:
     """Attention of one token under its policy, over all keys with a mask; (heads × group, d)."""
-    length = position + 1
-    policy = sequence.policy if position >= sequence.n_prompt else DENSE
+    length, policy = position + 1, sequence.policy
+    if position < sequence.n_prompt or layer < policy.n_dense_layers:
+        policy = DENSE
     grouped = query.view(HEADS, GROUP, D)
     outputs = []
     for h, tokens in enumerate(expected_tokens(policy, grouped, sequence.keys, length)):
@@ -170,15 +183,13 @@ POLICIES = (
 
 def check(layer: Layer, sequences: list[Sequence], n_new: list[int], seed: int) -> Step:
     """One step's output is attention under each token's policy."""
-    query = torch.randn(
-        sum(n_new), HEADS * GROUP, D, generator=torch.Generator().manual_seed(seed)
-    )
+    query = torch.randn(sum(n_new), HEADS * GROUP, D, generator=torch.Generator().manual_seed(seed))
     before = [sequence.n_computed for sequence in sequences]
     output, step = layer.step(sequences, n_new, query)
     expected, place = [], 0
     for sequence, n, computed in zip(sequences, n_new, before, strict=True):
         for position in range(computed, computed + n):
-            expected.append(masked_attention(query[place], sequence, position))
+            expected.append(masked_attention(query[place], sequence, position, layer.index))
             place += 1
     assert torch.allclose(output, torch.stack(expected), atol=1e-4)
     return step
@@ -190,6 +201,67 @@ def test_decoding_attends_to_what_the_policy_says(policy: str) -> None:
     sequences = [make_sequence(policy, n, n) for n in (300, 417)]
     for sequence in sequences:
         layer.fill(sequence, sequence.n_prompt)
-    for seed in range(40):  # past the end of a block
+    for seed in range(24):  # past the end of a block
         check(layer, sequences, [1, 1], seed)
-    assert sequences[0].n_computed == 340
+    assert sequences[0].n_computed == 324
+
+
+@pytest.mark.parametrize("policy", ["block_topk:96", "quest:96", "topk:50"])
+@pytest.mark.parametrize("index", [0, 1])
+def test_all_kinds_of_requests_share_a_step(policy: str, index: int) -> None:
+    """A prompt in odd chunks, several policies, one that leaves a layer dense, a dense request."""
+    layer = Layer(index=index)
+    sparse = [make_sequence(policy, n, n) for n in (200, 333)]
+    other = make_sequence("quest:64:dense_layers=1", 150, 7)
+    dense = make_sequence("dense", 250, 8)
+    late = make_sequence(policy, 270, 9)
+    for sequence in (*sparse, other, dense):
+        layer.fill(sequence, sequence.n_prompt)
+    # `late` ends its prompt in the third chunk; the fifth is what preemption has recomputed
+    for seed, chunk in enumerate((70, 33, 167, 1, 40, 1)):
+        step = check(layer, [sparse[0], late, other, dense, sparse[1]], [1, chunk, 1, 1, 1], seed)
+        assert len(step.active(index)) == (2 if index else 1)
+
+
+def test_a_context_that_the_budget_holds_is_left_to_vllm(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = Layer()
+    sequence = make_sequence("block_topk:320", 300, 3)
+    layer.fill(sequence, 300)
+    output, step = layer.step([sequence], [1], torch.zeros(1, HEADS * GROUP, D))
+    assert not step.rows and bool(output.isnan().all())
+    monkeypatch.setenv(ALWAYS, "1")  # and chosen all the same, it is dense attention
+    sequence.policy = parse_policy("block_topk:320")
+    for seed in range(3):
+        assert check(layer, [sequence], [1], seed).rows
+
+
+@pytest.mark.parametrize("kind", ["block_topk", "quest"])
+def test_summaries_are_those_of_the_keys_in_the_block(kind: Any) -> None:
+    """Before and after they are first asked for, in chunks of any size, in blocks used again."""
+    layer = Layer(n_blocks=24)
+    first = make_sequence("dense", 600, 1)
+    for chunk in (1, 31, 50, 118):
+        layer.fill(first, chunk)
+
+    def check_summaries(sequence: Sequence) -> None:
+        keys_of = layer.cpu._Cache(layer.cache, "vec").keys
+        kept = layer.impl._summaries.of(kind, keys_of, 24, torch.device("cpu"))
+        for b in range(sequence.n_computed // BLOCK):
+            for h in range(HEADS):
+                block = sequence.keys[b * BLOCK : (b + 1) * BLOCK, h]
+                expected = [block.mean(0)]
+                if kind == "quest":
+                    expected = [block.max(0).values, block.min(0).values]
+                found = kept[h, sequence.blocks[b]]
+                assert torch.allclose(found, torch.cat(expected), atol=1e-6)
+
+    check_summaries(first)
+    for chunk in (1, 23, 63, 64):
+        layer.fill(first, chunk)
+        check_summaries(first)
+    layer.free += first.blocks  # preempted
+    second = make_sequence("dense", 500, 2)
+    for chunk in (97, 200, 130):
+        layer.fill(second, chunk)
+        check_summaries(second)
+    assert set(first.blocks) & set(second.blocks)

@@ -288,6 +288,11 @@ class Context:
                 got=f"{parent.n_tokens} tokens of {context}, {total} of sampling.max_tokens left",
                 hint="raise sampling.max_tokens or the model's max_context",
             )
+        if self._engine(parent) is not self._session.engine and self.sampling.attention != "dense":
+            changes = {
+                "attention": "dense",
+                **changes,
+            }  # the policy is the model's, not the judge's
         if until is None and not changes and limit == self.sampling.max_tokens:
             return self.sampling
         if until is not None:

@@ -111,9 +111,10 @@ def _attend_sparsely_on_request() -> None:
 
     requests.bring_to_attention()
     requests.keep_generated_blocks_apart()
-    if current_platform.is_cpu():
-        from vllm.v1.attention.backends.registry import AttentionBackendEnum, register_backend
+    from vllm.v1.attention.backends.registry import AttentionBackendEnum, register_backend
 
-        register_backend(
-            AttentionBackendEnum.CPU_ATTN, "ttscale.engine.sparse.cpu.SparseCPUBackend"
-        )
+    place = "ttscale.engine.sparse"
+    if current_platform.is_cpu():
+        register_backend(AttentionBackendEnum.CPU_ATTN, f"{place}.cpu.SparseCPUBackend")
+    elif current_platform.is_cuda():
+        register_backend(AttentionBackendEnum.FLASH_ATTN, f"{place}.flash.SparseFlashBackend")

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -19,6 +20,7 @@ from ttscale.record.files import write_json
 from ttscale.record.journal import NAME, Journal
 from ttscale.record.ledger import Ledger
 from ttscale.run import folder as folders
+from ttscale.run.attention import check_attention
 from ttscale.run.config import Experiment
 from ttscale.run.display import Display
 from ttscale.run.interrupt import Interrupt
@@ -78,6 +80,7 @@ async def _run(
         judge = await stack.enter_async_context(Judge(config, journal))
         models = await start_models(stack, config, folder, display)
         engine = models.policy
+        check_attention(engine, chosen, experiment.source)
         _borrow(journal, folder, engine, display, fresh=fresh)
         problems = prepare(experiment, engine, items, chosen, display)
         session = Session(
@@ -246,7 +249,10 @@ async def _samples(
     own = answer is None or answer.root is ctx.problem.root
     paths = ctx.finished if answer is None or own else [*ctx.finished, answer]
     grades = await ctx.grade(paths)
-    default = experiment.config.sampling.sampling(experiment.config.benchmark.prompt.stop)
+    config = experiment.config
+    default = replace(
+        config.sampling.sampling(config.benchmark.prompt.stop), attention=config.attention
+    )
     samples = []
     for path, correct in zip(paths, grades, strict=True):
         assert path.stream is not None, "a finished path was sampled"

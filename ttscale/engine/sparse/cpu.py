@@ -22,7 +22,7 @@ from vllm.v1.attention.backends.cpu_attn import (
     CPUAttentionMetadataBuilder,
 )
 
-from ttscale.engine.sparse import selection
+from ttscale.engine.sparse.layer import best_tokens, chosen_table
 from ttscale.engine.sparse.requests import now
 from ttscale.engine.sparse.step import Dense, Geometry, Rows, Step
 from ttscale.engine.sparse.summaries import Summaries, filled_blocks
@@ -78,7 +78,11 @@ class SparseCPUBuilder(CPUAttentionMetadataBuilder):
         requests = now()
         if requests is None or self.is_cross_attention or self.is_encoder_only_attention:
             return plain
-        step = Step(requests, plain.block_table, Geometry(self.block_size, self.num_kv_heads))
+        step = Step(
+            requests,
+            plain.block_table,
+            Geometry(self.block_size, self.num_kv_heads, self.num_kv_heads),
+        )
         filled = filled_blocks(requests, plain.block_table, self.block_size)
         if not step.rows and filled is None:
             return plain
@@ -180,9 +184,9 @@ class SparseCPUImpl(CPUAttentionBackendImpl):
         n, h, d = len(rows), self.num_kv_heads, self.head_size
         queries = rows.tokens.of(query).view(n, h, -1, d)
         if rows.policy.kind == "topk":
-            rows.tokens.write(output, self._best_tokens(cache, queries, rows))
+            rows.tokens.write(output, best_tokens(rows, queries, cache, self.scale))
             return
-        table = self._table(cache, queries, rows)
+        table = chosen_table(rows, queries, cache, self._summaries)
         room = rows.tokens.room(output)
         self._run(
             cache.by_head,
@@ -194,32 +198,6 @@ class SparseCPUImpl(CPUAttentionBackendImpl):
             metadata.schedule(rows),
         )
         rows.tokens.put(output, room)
-
-    def _table(self, cache: _Cache, queries: Tensor, rows: Rows) -> Tensor:
-        """The chosen blocks of every row and head, (n h, k), int32."""
-        kind = rows.policy.kind
-        if kind == "window":
-            return rows.window
-        assert kind in {"block_topk", "quest"}, f"there is no policy {kind}"
-        kept = self._summaries.of(kind, cache.keys, cache.n_blocks, queries.device)
-        scores = selection.block_scores(
-            selection.probe(kind, queries), kept.index_select(1, rows.blocks), rows.place
-        )
-        chosen = selection.choose(scores, rows.bias, rows.k)
-        return rows.by_head.gather(2, chosen).flatten(0, 1)
-
-    def _best_tokens(self, cache: _Cache, queries: Tensor, rows: Rows) -> Tensor:
-        """Exact attention over the best tokens of every row; a reference, row by row."""
-        outputs = []
-        for row, length in enumerate(rows.lengths.tolist()):
-            blocks = rows.table[row, : int(rows.n_blocks[row])].long()
-            keys, values = cache.keys(blocks), cache.values(blocks)  # (B, h, tokens, d)
-            keys, values = (
-                x.transpose(0, 1).flatten(1, 2)[:, :length] for x in (keys, values)
-            )
-            best = selection.attend_to_best(queries[row], keys, values, rows.k, self.scale)
-            outputs.append(best.output.flatten(0, 1))
-        return torch.stack(outputs)
 
     def _run(
         self,

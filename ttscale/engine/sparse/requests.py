@@ -64,6 +64,8 @@ def bring_to_attention() -> None:
     def _build_attention_metadata(self: Any, *args: Any, **kwargs: Any) -> Any:
         scheduled = kwargs.get("num_scheduled_tokens")
         _Now.requests = None if scheduled is None else _read(self, scheduled)
+        if _Now.requests and any(policy is not DENSE for policy in _Now.requests.policies):
+            _require_sparse_backend(self.attn_groups)
         try:
             return build(self, *args, **kwargs)
         finally:
@@ -71,6 +73,16 @@ def bring_to_attention() -> None:
 
     Runner._build_attention_metadata = _build_attention_metadata
     Runner._ttscale_tells_requests = True
+
+
+def _require_sparse_backend(groups: Any) -> None:
+    """Fail rather than answer densely, where vLLM chose a backend that knows of no policies."""
+    for group in (group for listed in groups for group in listed):
+        if not group.backend.__module__.startswith("ttscale."):
+            raise RuntimeError(
+                f"vLLM attends by {group.backend.get_name()}, which has no attention policies; "
+                "options: {attention_backend: FLASH_ATTN} has"
+            )
 
 
 def _read(runner: Any, scheduled: dict[str, int]) -> Requests:

@@ -34,10 +34,13 @@ class Geometry(NamedTuple):
     ----------
     block : tokens in a block of the KV cache.
     heads : KV heads.
+    pages : single-headed blocks from one block of the cache to the next, in the view of it that has
+        only these; at least `heads`.
     """
 
     block: int
     heads: int
+    pages: int
 
 
 class Rows:
@@ -98,7 +101,7 @@ class Rows:
         """Each head's blocks in the cache seen as one of single-headed blocks, (n, h, B), int32."""
         heads = self.geometry.heads
         head = torch.arange(heads, dtype=torch.int32, device=self.table.device)
-        return self.table[:, None] * heads + head[:, None]
+        return self.table[:, None] * self.geometry.pages + head[:, None]
 
     @cached_property
     def window(self) -> Tensor:
@@ -130,7 +133,8 @@ class Places:
     """Places of tokens: a view where they follow each other, a gathered copy where they do not."""
 
     def __init__(self, places: Counts, device: torch.device) -> None:
-        first, n = int(places[0]), len(places)
+        first, self.n = int(places[0]), len(places)
+        n = self.n
         self._index: Tensor | None = None
         self._slice = slice(first, first + n)
         if not np.array_equal(places, np.arange(first, first + n)):
@@ -156,7 +160,7 @@ class Places:
         """Where to write the rows before `put`."""
         if self._index is None:
             return output[self._slice]
-        return output.new_empty((len(self._index), *output.shape[1:]))
+        return output.new_empty((self.n, *output.shape[1:]))
 
 
 class Dense(NamedTuple):
@@ -263,4 +267,3 @@ def _held(policy: AttentionPolicy, length: int, block: int) -> tuple[bool, int]:
         return length <= policy.budget, policy.budget
     k, n = policy.limit // block, -(-length // block)
     return n <= k, min(k, n)
-

@@ -53,6 +53,9 @@ def _unsupported(config: Any) -> str | None:
         "a quantised KV cache": config.cache_config.cache_dtype not in {"auto", "float32"}
         and "fp8" in config.cache_config.cache_dtype,
         "speculative decoding": config.speculative_config is not None,
+        "vLLM's second model runner (VLLM_USE_V2_MODEL_RUNNER=0 takes the first)": getattr(
+            config, "use_v2_model_runner", False
+        ),
         "context parallelism": config.parallel_config.decode_context_parallel_size > 1,
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
