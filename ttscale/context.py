@@ -288,7 +288,8 @@ class Context:
                 got=f"{parent.n_tokens} tokens of {context}, {total} of sampling.max_tokens left",
                 hint="raise sampling.max_tokens or the model's max_context",
             )
-        if self._engine(parent) is not self._session.engine and self.sampling.attention != "dense":
+        own = self._engine(parent) is self._session.engine
+        if not own and self.sampling.attention != "dense":
             changes = {
                 "attention": "dense",
                 **changes,

@@ -104,7 +104,7 @@ def _keep_generators_of_partial_prefills() -> None:
 
 
 def _attend_sparsely_on_request() -> None:
-    """Attention by a policy of the request's own (`ttscale.engine.sparse`); dense ones as before."""
+    """Attention by the policy that a request names (`ttscale.engine.sparse`); others as before."""
     from vllm.platforms import current_platform
 
     from ttscale.engine.sparse import requests

@@ -62,12 +62,12 @@ def _text(given: Any, where: str) -> str:
             hint=f"{closest(str(kind), kinds) if kind else ''} one of {', '.join(kinds)}".strip(),
         )
     valid = ["policy", "budget", *sorted(OPTIONS[kind] - {"search"})]
-    for key in options:
+    for key, value in options.items():
         if key not in valid:
             raise InputError(
                 "unknown key",
                 where=f"{where}.{key}",
-                got=options[key],
+                got=value,
                 hint=f"{closest(key, valid)} Valid for {kind}: {', '.join(valid)}",
             )
     if kind == "window":

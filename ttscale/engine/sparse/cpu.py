@@ -1,7 +1,7 @@
 """The CPU backend: vLLM's own kernel, handed the chosen blocks in place of all of them.
 
-The cache of h heads is seen as one of h times as many blocks of a single head, so that every KV head
-has a block table of its own and the kernel needs no change.
+The cache of h heads is seen as one of h times as many blocks of a single head, so that every KV
+head has a block table of its own and the kernel needs no change.
 """
 
 from __future__ import annotations
@@ -78,11 +78,8 @@ class SparseCPUBuilder(CPUAttentionMetadataBuilder):
         requests = now()
         if requests is None or self.is_cross_attention or self.is_encoder_only_attention:
             return plain
-        step = Step(
-            requests,
-            plain.block_table,
-            Geometry(self.block_size, self.num_kv_heads, self.num_kv_heads),
-        )
+        geometry = Geometry(self.block_size, self.num_kv_heads, pages=self.num_kv_heads)
+        step = Step(requests, plain.block_table, geometry)
         filled = filled_blocks(requests, plain.block_table, self.block_size)
         if not step.rows and filled is None:
             return plain

@@ -1,7 +1,7 @@
 """The GPU backend: FlashAttention's paged kernel, handed the chosen blocks. Not yet measured.
 
-No GPU has run it. What it shares with the CPU backend (selection, summaries, the split of a step) is
-tested there; its own view of the cache is tested on a CPU, its calls of the kernel are not.
+No GPU has run it. What it shares with the CPU backend (selection, summaries, the split of a step)
+is tested there; its own view of the cache is tested on a CPU, its calls of the kernel are not.
 
 The cache is seen as one of single-headed pages, so that every KV head has a block table of its own,
 shared by the query heads of its group. Steps are not captured in a full CUDA graph, since what is
@@ -88,7 +88,7 @@ class SparseFlashBuilder(FlashAttentionMetadataBuilder):
     _cudagraph_support: ClassVar[AttentionCGSupport] = AttentionCGSupport.NEVER
 
     @classmethod
-    def get_cudagraph_support(cls, *args: Any, **kwargs: Any) -> AttentionCGSupport:
+    def get_cudagraph_support(cls, *_: Any, **__: Any) -> AttentionCGSupport:
         """None of whole steps: what is sparse in them changes."""
         return AttentionCGSupport.NEVER
 

@@ -1,4 +1,4 @@
-"""One layer's sparse part, whatever kernel attends: the chosen blocks, or the reference by tokens."""
+"""One layer's sparse part, whatever its kernel: the blocks chosen, or the reference by tokens."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class Requests(NamedTuple):
     Attributes
     ----------
     policies : of each one.
-    n_prompt, n_computed, n_new : its prompt's tokens, those computed before, and those of this step.
+    n_prompt, n_computed, n_new : of each its prompt's tokens, those computed before, and this step's.
     """
 
     policies: list[AttentionPolicy]

@@ -1,4 +1,4 @@
-"""Which blocks, or tokens, a decode step attends to: plain torch, on whatever device the tensors are.
+"""Which blocks, or tokens, a decode step attends to: plain torch, on the tensors' own device.
 
 Shapes: n sequences, h KV heads, g query heads to each of them, d the head's size, B blocks of a
 sequence. All query heads of a group attend to the same: a block's score is the mean over them.
