@@ -290,10 +290,7 @@ class Context:
             )
         own = self._engine(parent) is self._session.engine
         if not own and self.sampling.attention != "dense":
-            changes = {
-                "attention": "dense",
-                **changes,
-            }  # the policy is the model's, not the judge's
+            changes = {"attention": "dense", **changes}  # the policy is not the judge's
         if until is None and not changes and limit == self.sampling.max_tokens:
             return self.sampling
         if until is not None:

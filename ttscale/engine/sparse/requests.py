@@ -27,7 +27,7 @@ class Requests(NamedTuple):
     Attributes
     ----------
     policies : of each one.
-    n_prompt, n_computed, n_new : of each its prompt's tokens, those computed before, and this step's.
+    n_prompt, n_computed, n_new : of each, tokens of its prompt, computed before, and of this step.
     """
 
     policies: list[AttentionPolicy]

@@ -1,9 +1,9 @@
 """One forward step, split by policy: all of it that does not depend on the layer, computed once.
 
 Every generated token of a sparse request is a row: one token that attends to what came before it.
-In decoding a request has one row; where a preempted request's own tokens are computed again, one for
-each of them, so that they come out as they were. What is not in a row is attended densely, and so
-is a row whose context the budget holds.
+In decoding a request has one row; where a preempted request's own tokens are computed again, one
+for each of them, so that they come out as they were. What is not in a row is attended densely, and
+so is a row whose context the budget holds.
 """
 
 from __future__ import annotations
