@@ -26,6 +26,7 @@ CONTEXT = 7000
 BUDGET = 1024
 STEPS = 12
 ROUNDS = 2
+KV_BYTES = 46080  # of one token of the embedded model, in float32
 
 
 class Setting(NamedTuple):
@@ -57,24 +58,32 @@ def prompts(tokenizer: Any, n: int) -> list[list[int]]:
     return found
 
 
+def load(max_context: int, n_seqs: int, cache_tokens: int) -> Any:
+    """vLLM's engine in this process, on the embedded model, set up as ttscale sets it up."""
+    from ttscale.engine.vllm import VLLMConfig
+    from ttscale.engine.vllm_process import _set_environment, engine_arguments, model_folder
+
+    config = VLLMConfig(
+        max_context=max_context,
+        kv_cache_gib=cache_tokens * KV_BYTES / 2**30,
+        max_num_seqs=n_seqs,
+    )
+    _set_environment(config, on_gpu=False)
+    from vllm.engine.arg_utils import EngineArgs
+    from vllm.v1.engine.llm_engine import LLMEngine
+
+    arguments = engine_arguments(config, model_folder(config), on_gpu=False)
+    return LLMEngine.from_engine_args(EngineArgs(**arguments))
+
+
 class Decoding:
     """An engine with its prompts in the cache."""
 
     def __init__(self, setting: Setting) -> None:
-        from ttscale.engine.vllm import VLLMConfig
-        from ttscale.engine.vllm_process import _set_environment, engine_arguments, model_folder
-
-        blocks = setting.n_prompts * CONTEXT + setting.n * 2048
-        config = VLLMConfig(
-            max_context=CONTEXT + 512, kv_cache_gib=blocks * 46080 / 2**30, max_num_seqs=setting.n
-        )
-        _set_environment(config, on_gpu=False)
+        tokens = setting.n_prompts * CONTEXT + setting.n * 2048
+        self.engine = load(CONTEXT + 512, setting.n, tokens)
         from vllm import SamplingParams
-        from vllm.engine.arg_utils import EngineArgs
-        from vllm.v1.engine.llm_engine import LLMEngine
 
-        arguments = engine_arguments(config, model_folder(config), on_gpu=False)
-        self.engine = LLMEngine.from_engine_args(EngineArgs(**arguments))
         self.params, self.n, self._n_requests = SamplingParams, setting.n, 0
         self.prompts = prompts(self.engine.get_tokenizer(), setting.n_prompts)
         for prompt in self.prompts:
