@@ -1,6 +1,9 @@
 """What sparse attention changes: retrieval from long documents, and agreement with dense attention.
 
-    python -m tests.benchmarks.sparse_quality [retrieval agreement]
+    python -m tests.benchmarks.sparse_quality [equality retrieval agreement]
+
+Equality: 32 prompts of 128 to 4,096 tokens in one batch, under budgets that hold all of it, with
+the blocks chosen all the same: how many of the greedy continuations are dense attention's.
 
 Retrieval: documents of 4,000 tokens of names and six-digit codes; the model copies the code of a
 name. A prompt is read densely under every policy, and so is what gives the first digit; the other
@@ -17,6 +20,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tests.benchmarks.sparse_speed import load
+from ttscale.engine.sparse.step import ALWAYS
 from ttscale.stats.proportions import wilson
 
 DOCUMENT = 4000
@@ -47,7 +52,7 @@ class Engine:
     """vLLM in this process."""
 
     def __init__(self) -> None:
-        self._engine = load(8192, 64, 40000)
+        self._engine = load(8192, 64, 40000, max_logprobs=N_LIKELIEST)
         self.tokenizer = self._engine.get_tokenizer()
         self._n = 0
 
@@ -75,6 +80,31 @@ class Engine:
 def arms() -> list[str]:
     """Every policy at every budget, dense first."""
     return ["dense", *(policy.format(budget) for policy in POLICIES for budget in BUDGETS)]
+
+
+def project_text(engine: Engine) -> list[int]:
+    """The beginning of the project's documentation."""
+    pages = sorted((Path(__file__).parents[2] / "docs").glob("*.md"))
+    text = "\n\n".join(page.read_text(encoding="utf-8") for page in pages)
+    ids: list[int] = engine.tokenizer.encode(text)[:7500]
+    return ids
+
+
+def equality(engine: Engine) -> dict[str, Any]:
+    """How many continuations of 24 tokens are those of dense attention."""
+    ids = project_text(engine)
+    prompts = [ids[:n] for n in range(128, 4097, 128)]
+    policies = ["dense", "block_topk:8192", "quest:8192", "window:8192", "topk:8192"]
+    found, equal = {}, {}
+    os.environ[ALWAYS] = "1"
+    for policy in policies:
+        params = {"max_tokens": 24, "ignore_eos": True}
+        outputs = engine.answer([Request(prompt, policy, params) for prompt in prompts])
+        found[policy] = [list(output.token_ids) for output in outputs]
+        equal[policy] = sum(a == b for a, b in zip(found["dense"], found[policy], strict=True))
+        print(policy, equal[policy], file=sys.stderr, flush=True)
+    del os.environ[ALWAYS]
+    return {"prompts": len(prompts), "equal": equal}
 
 
 def retrieval(engine: Engine) -> dict[str, Any]:
@@ -115,9 +145,7 @@ def _document(lines: dict[str, str]) -> str:
 
 def agreement(engine: Engine) -> dict[str, Any]:
     """How often the likeliest next token is the same, and KL(dense ‖ sparse) in nats."""
-    pages = sorted((Path(__file__).parents[2] / "docs").glob("*.md"))
-    text = "\n\n".join(page.read_text(encoding="utf-8") for page in pages)
-    ids = engine.tokenizer.encode(text)[:7500]
+    ids = project_text(engine)
     rng = np.random.default_rng(0)
     places = sorted(int(place) for place in rng.integers(2048, len(ids), N_PLACES))
     likely = {"max_tokens": 1, "logprobs": N_LIKELIEST, "flat_logprobs": True}
@@ -173,7 +201,7 @@ def _divergence(dense: dict[int, float], sparse: dict[int, float]) -> float:
 def main(names: list[str]) -> None:
     """Print what was asked for as JSON."""
     engine = Engine()
-    parts = {"retrieval": retrieval, "agreement": agreement}
+    parts = {"equality": equality, "retrieval": retrieval, "agreement": agreement}
     print(json.dumps({name: parts[name](engine) for name in names or list(parts)}, indent=1))
 
 

@@ -58,7 +58,7 @@ def prompts(tokenizer: Any, n: int) -> list[list[int]]:
     return found
 
 
-def load(max_context: int, n_seqs: int, cache_tokens: int) -> Any:
+def load(max_context: int, n_seqs: int, cache_tokens: int, **options: Any) -> Any:
     """vLLM's engine in this process, on the embedded model, set up as ttscale sets it up."""
     from ttscale.engine.vllm import VLLMConfig
     from ttscale.engine.vllm_process import _set_environment, engine_arguments, model_folder
@@ -67,6 +67,7 @@ def load(max_context: int, n_seqs: int, cache_tokens: int) -> Any:
         max_context=max_context,
         kv_cache_gib=cache_tokens * KV_BYTES / 2**30,
         max_num_seqs=n_seqs,
+        options=options,
     )
     _set_environment(config, on_gpu=False)
     from vllm.engine.arg_utils import EngineArgs
