@@ -183,7 +183,9 @@ POLICIES = (
 
 def check(layer: Layer, sequences: list[Sequence], n_new: list[int], seed: int) -> Step:
     """One step's output is attention under each token's policy."""
-    query = torch.randn(sum(n_new), HEADS * GROUP, D, generator=torch.Generator().manual_seed(seed))
+    # as a model gives it: a view into queries, keys and values side by side
+    generator = torch.Generator().manual_seed(seed)
+    query = torch.randn(sum(n_new), HEADS * (GROUP + 2), D, generator=generator)[:, : HEADS * GROUP]
     before = [sequence.n_computed for sequence in sequences]
     output, step = layer.step(sequences, n_new, query)
     expected, place = [], 0

@@ -135,10 +135,9 @@ class SparseCPUImpl(CPUAttentionBackendImpl):
                 self._layer = extract_layer_index(layer.layer_name)
             cache = _Cache(kv_cache, layer.isa)
             self._summaries.refresh(attn_metadata.filled, cache.keys)
-            active = attn_metadata.step.active(self._layer) if attn_metadata.step else []
-            if active and attn_metadata.step:
-                dense = attn_metadata.step.dense(self._layer)
-                if dense:
+            step = attn_metadata.step
+            if step and (active := step.active(self._layer)):
+                if dense := step.dense(self._layer):
                     self._attend_densely(cache, query, output, dense, attn_metadata.schedule(dense))
                 for rows in active:
                     self._attend_sparsely(cache, query, output, rows, attn_metadata)
@@ -179,7 +178,7 @@ class SparseCPUImpl(CPUAttentionBackendImpl):
         metadata: SparseCPUMetadata,
     ) -> None:
         n, h, d = len(rows), self.num_kv_heads, self.head_size
-        queries = rows.tokens.of(query).view(n, h, -1, d)
+        queries = rows.tokens.of(query).reshape(n, h, -1, d)
         if rows.policy.kind == "topk":
             rows.tokens.write(output, best_tokens(rows, queries, cache, self.scale))
             return
@@ -187,7 +186,7 @@ class SparseCPUImpl(CPUAttentionBackendImpl):
         room = rows.tokens.room(output)
         self._run(
             cache.by_head,
-            queries.view(n * h, -1, d),
+            queries.reshape(n * h, -1, d),
             room.view(n * h, -1, d),
             rows.starts,
             rows.attended,

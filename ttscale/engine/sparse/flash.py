@@ -160,14 +160,14 @@ class SparseFlashImpl(FlashAttentionImpl):
 
     def _attend_sparsely(self, pages: Pages, query: Tensor, output: Tensor, rows: Rows) -> None:
         n, h, d = len(rows), self.num_kv_heads, self.head_size
-        queries = rows.tokens.of(query).view(n, h, -1, d)
+        queries = rows.tokens.of(query).reshape(n, h, -1, d)
         if rows.policy.kind == "topk":
             rows.tokens.write(output, best_tokens(rows, queries, pages, self.scale))
             return
         table = chosen_table(rows, queries, pages, self._summaries)
         room = rows.tokens.room(output)
         flash_attn_varlen_func(
-            q=queries.view(n * h, -1, d),
+            q=queries.reshape(n * h, -1, d),
             k=pages.by_head[0],
             v=pages.by_head[1],
             out=room.view(n * h, -1, d),
