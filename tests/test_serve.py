@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import re
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 
-from tests.serving import ASK, QUESTION, SLOW, Served, serve, until
+from tests.serving import ASK, QUESTION, SLOW, Heard, Served, serve, until, write
+from ttscale.benchmark.source import load as load_items
+from ttscale.context import Context
+from ttscale.record.ephemeral import EphemeralJournal
+from ttscale.record.ledger import Ledger
+from ttscale.record.pool import read_pool
+from ttscale.run.config import load
+from ttscale.run.runner import run
 from ttscale.serve.server import Settings
-
-
-def spent(account: Mapping[str, Any], name: str) -> int:
-    return sum(totals[name] for totals in account["spent"].values())
+from ttscale.session import Session
+from ttscale.trace import Path as TracePath
 
 
 def test_every_strategy_is_a_model(tmp_path: Path) -> None:
@@ -113,6 +119,22 @@ def test_a_seed_gives_the_same_answer_and_none_another_one(tmp_path: Path) -> No
     serve(tmp_path, test)
 
 
+def test_a_runs_seed_gives_the_runs_samples(tmp_path: Path) -> None:
+    experiment = load(write(tmp_path, {"strategies": ["single"]}))
+    rows = read_pool(run(experiment, tmp_path / "runs", Heard(), fresh=False)).table.to_pylist()
+    questions = [item.question for item in load_items(experiment.config.benchmark, folder=tmp_path)]
+
+    async def test(served: Served) -> None:
+        for row, question in zip(rows, questions, strict=True):
+            asked: Any = [{"role": "user", "content": question}]
+            done = await served.client.chat.completions.create(
+                model="single", messages=asked, seed=experiment.config.seed
+            )
+            assert done.choices[0].message.content == row["response"]
+
+    serve(tmp_path, test, Settings(template=True))
+
+
 def test_the_lengths_and_the_budget_of_a_request(tmp_path: Path) -> None:
     async def test(served: Served) -> None:
         create = served.client.chat.completions.create
@@ -165,7 +187,7 @@ def test_curl_works(tmp_path: Path) -> None:
     if curl is None:
         pytest.skip("curl is not on this machine")
 
-    async def run(*words: str) -> str:
+    async def fetch(*words: str) -> str:
         process = await asyncio.create_subprocess_exec(
             curl, "-sS", "--max-time", "20", *words, stdout=asyncio.subprocess.PIPE
         )
@@ -177,24 +199,41 @@ def test_curl_works(tmp_path: Path) -> None:
         key = ("-H", "Authorization: Bearer sesame")
         url = f"{served.url}/v1/chat/completions"
         asked = json.dumps({"model": "vote", "messages": ASK})
-        done = json.loads(await run(url, *key, "-d", asked))
+        done = json.loads(await fetch(url, *key, "-d", asked))
         assert done["object"] == "chat.completion" and done["choices"][0]["message"]["content"]
         streamed = json.dumps({"model": "vote", "messages": ASK, "stream": True})
-        lines = (await run("-N", url, *key, "-d", streamed)).split("\n\n")
+        lines = (await fetch("-N", url, *key, "-d", streamed)).split("\n\n")
         events = [line.removeprefix("data: ") for line in lines if line]
         assert events[-1] == "[DONE]"
         assert all(json.loads(event)["choices"] for event in events[:-1])
-        refused = json.loads(await run(url, "-d", asked))
+        refused = json.loads(await fetch(url, "-d", asked))
         assert refused["error"]["code"] == "invalid_api_key"
-        assert json.loads(await run(f"{served.url}/health")) == {"status": "ok"}
-        assert "ttscale_requests_total" in await run(f"{served.url}/metrics")
+        assert json.loads(await fetch(f"{served.url}/health")) == {"status": "ok"}
+        assert "ttscale_requests_total" in await fetch(f"{served.url}/metrics")
         big = tmp_path / "big.json"
         big.write_text(json.dumps({"model": "x" * (5 << 20)}))
         for expect in ((), ("-H", "Expect:"), ("-H", "Transfer-Encoding: chunked")):
-            told = await run(url, *key, *expect, "-d", f"@{big}")
+            told = await fetch(url, *key, *expect, "-d", f"@{big}")
             assert json.loads(told)["error"]["code"] == "request_too_large"
 
     serve(tmp_path, test, Settings(api_key="sesame"))
+
+
+def test_what_the_page_shows_works(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "serve.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    (curl,) = re.findall(r"```sh\n(curl .*?)```", page, flags=re.DOTALL)
+
+    async def test(served: Served) -> None:
+        asked = curl.partition(" -d ")[2].strip().strip("'")
+        done = await served.post(**json.loads(asked))
+        assert done.status_code == 200
+        found: dict[str, Any] = {}
+        await asyncio.to_thread(exec, code.replace("http://127.0.0.1:8000", served.url), found)
+        assert found["done"].usage.completion_tokens <= 2000
+        assert found["done"].choices[0].message.content
+
+    serve(tmp_path, test, strategies=[{"name": "majority_vote", "n": 16}])
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -220,6 +259,31 @@ def test_a_client_that_leaves_cancels_its_engine_requests(tmp_path: Path, stream
         assert await served.metric("ttscale_engine_streams_running") == 0
 
     serve(tmp_path, test, model=SLOW)
+
+
+def test_nothing_of_a_request_stays_behind(tmp_path: Path) -> None:
+    def left() -> list[object]:
+        gc.collect()
+        kinds = {Session, Context, Ledger, TracePath, EphemeralJournal}
+        return [one for one in gc.get_objects() if type(one) in kinds]
+
+    async def test(served: Served) -> None:
+        before = len(left())
+        for model in ("vote", "best", "single"):
+            for stream in (False, True):
+                asking = [
+                    asyncio.create_task(served.post(model=model, messages=ASK, stream=stream))
+                    for _ in range(4)
+                ]
+                await until(lambda: served.engine.load().running > 0)
+                asking[0].cancel()
+                await asyncio.gather(*asking, return_exceptions=True)
+        await until(lambda: not served.service.gate.running)
+        del asking
+        assert len(left()) == before
+
+    timing = {"time_scale": 1.0, "round_seconds": 0.0005}
+    serve(tmp_path, test, model={"engine": "simulated", "timing": timing})
 
 
 def test_one_request_too_many_is_turned_away(tmp_path: Path) -> None:

@@ -10,9 +10,12 @@ import copy
 import html
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
@@ -112,7 +115,10 @@ class Loaded:
         from ttscale.report.figures import STYLE, curve_figure
 
         with rc_context(STYLE):
-            return Picture(curve_figure(self.fit(sample_set, **options)), STYLE)
+            figure = curve_figure(self.fit(sample_set, **options))
+        if imported_from(self.metadata):
+            figure.suptitle(f"{figure.get_suptitle()} (imported)")
+        return Picture(figure, STYLE)
 
     def _file(self, name: str) -> FilePath:
         path = self.source / name
@@ -155,7 +161,7 @@ class Picture:
     """
 
     figure: Figure
-    style: Mapping[str, Any]
+    style: Mapping[str, Any] = field(repr=False)
 
     def save(self, path: str | FilePath) -> None:
         """Write a .png or .svg file, or whatever else matplotlib writes."""
@@ -235,16 +241,37 @@ def _in_a_thread(work: Callable[[], FilePath], interrupt: Interrupt) -> FilePath
     """The result of work with an event loop of its own; a second interrupt waits no longer."""
     thread = ThreadPoolExecutor(1, "ttscale-run")
     try:
-        running = thread.submit(work)
-        try:
-            return running.result()
-        except KeyboardInterrupt:
-            interrupt.press()
-            return running.result()
+        with _interrupts(interrupt.press):
+            return thread.submit(work).result()
     except CancelledError as error:
         raise Interrupted("stopped before anything was sampled") from error
     finally:
         thread.shutdown(wait=False)
+
+
+@contextmanager
+def _interrupts(press: Callable[[], None]) -> Iterator[None]:
+    """While the block waits, the first Ctrl-C presses and the second raises KeyboardInterrupt.
+
+    Whatever handler is there, such as that of `asyncio.run`, comes back afterwards.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    n_pressed = 0
+
+    def handle(*_: object) -> None:
+        nonlocal n_pressed
+        n_pressed += 1
+        if n_pressed > 1:
+            raise KeyboardInterrupt
+        press()
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
 
 
 def _labels(metadata: Mapping[str, Any]) -> list[str]:

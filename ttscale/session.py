@@ -15,8 +15,8 @@ import msgspec
 
 from ttscale.engine.protocol import Completion, Engine, Sampling, Scorer, Scores
 from ttscale.errors import InputError
-from ttscale.record.journal import Stored, StoredScore
-from ttscale.record.ledger import Ledger
+from ttscale.record.journal import Span, Stored, StoredScore
+from ttscale.record.ledger import Bill
 from ttscale.trace import Finish, Problem
 
 T = TypeVar("T")
@@ -43,6 +43,9 @@ class Memory(Protocol):
 
     def write(self, base: bytes, stream: int, payer: str, completion: Completion) -> None:
         """Note a finished stream."""
+
+    async def seek(self, spans: Sequence[Span]) -> bool:
+        """Fetch these streams from wherever else they may be; False where that is nowhere."""
 
     def read_score(self, key: bytes) -> StoredScore | None:
         """The score of a prefix, if it is known."""
@@ -89,7 +92,7 @@ class Session:
         self,
         engine: Engine,
         journal: Memory,
-        ledger: Ledger,
+        ledger: Bill,
         grading: Grading,
         *,
         seed: int = 0,
@@ -154,6 +157,8 @@ class Session:
         """
         base = call.base
         found = self.journal.read(base, first, n)
+        if len(found) < n and await self.journal.seek([Span(base, first, n)]):
+            found = self.journal.read(base, first, n)
         if len(found) < n:
             flights = self._flights
             missing = [i for i in range(first, first + n) if i not in found]
@@ -213,7 +218,12 @@ class Session:
 
         Only what is not known is asked for, and what another strategy waits for is waited for.
         """
-        found = {key: score for key in keys if (score := self.journal.read_score(key))}
+        read = self.journal.read_score
+        found = {key: score for key in keys if (score := read(key))}
+        if len(found) < len(keys):
+            unknown = [Span(key, 0, 1) for key in keys if key not in found]
+            if await self.journal.seek(unknown):
+                found = {key: score for key in keys if (score := read(key))}
         missing = [
             (key, position)
             for key, position in zip(keys, positions, strict=True)
@@ -270,7 +280,10 @@ class Session:
 
         The outcome is journaled as a whole, so that it is the same when it is replayed.
         """
-        kept = [self.journal.read(call.base, 0, n) for call in calls]
+        spans = [Span(call.base, 0, n) for call in calls]
+        kept = [self.journal.read(*span) for span in spans]
+        if any(len(streams) < n for streams in kept) and await self.journal.seek(spans):
+            kept = [self.journal.read(*span) for span in spans]
         if all(len(streams) == n for streams in kept):
             return [[streams[i] for i in range(n)] for streams in kept]
         groups = [

@@ -22,7 +22,7 @@ def import_pool(
     files: Annotated[
         list[Path],
         typer.Argument(
-            metavar="FILE…", help="Files of one benchmark and model.", show_default=False
+            metavar="FILE", help="Files of one benchmark and model.", show_default=False
         ),
     ],
     out: Annotated[

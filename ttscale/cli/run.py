@@ -5,11 +5,23 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from ttscale.cli.options import Fresh, Results
+
+
+class Command(TyperCommand):
+    """A command whose `--ray` takes an address or none, which typer has no word for."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Write the address that `--ray` alone stands for after it."""
+        whole: list[str] = []
+        for arg, following in zip(args, [*args[1:], "-"], strict=True):
+            whole += [arg, "auto"] if arg == "--ray" and following.startswith("-") else [arg]
+        return super().parse_args(ctx, whole)
 
 
 def run(
@@ -22,6 +34,15 @@ def run(
     ] = None,
     results: Results = Path("results"),
     fresh: Fresh = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[ADDRESS]",
+            help="Spread the problems over a Ray cluster: HOST:PORT; without ADDRESS the one this "
+            "machine belongs to, or this machine alone.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Run an experiment or a sweep, or go on with one that was stopped."""
@@ -34,7 +55,13 @@ def run(
     from ttscale.run.runner import run as run_experiment
     from ttscale.run.tables import print_summary
 
-    folder = run_experiment(load(config, changes or ()), results, make_display(), fresh=fresh)
+    experiment, display = load(config, changes or ()), make_display()
+    if ray is None:
+        folder = run_experiment(experiment, results, display, fresh=fresh)
+    else:
+        from ttscale.cluster.driver import run_on_ray
+
+        folder = run_on_ray(experiment, results, display, fresh=fresh, address=ray)
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     if as_json:
         print(json.dumps(summary, ensure_ascii=False))

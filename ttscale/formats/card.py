@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from ttscale.record.pool import Pool
+from ttscale.record.pool import Counts, Pool
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,7 +49,7 @@ def card(pool: Pool, config: str | None, tables: Mapping[str, pa.Table]) -> str:
     about = " on ".join(
         str(pool.metadata[key]) for key in ("model", "benchmark") if pool.metadata.get(key)
     )
-    title = about or "Sampled answers"
+    title = _on_one_line(about) or "Sampled answers"
     n = len(pool)
     front = {
         "pretty_name": title,
@@ -68,8 +68,7 @@ def card(pool: Pool, config: str | None, tables: Mapping[str, pa.Table]) -> str:
         f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---",
         f"# {title}",
         *_labels(pool.metadata),
-        f"{n:,} sampled answers to {len(counts.problem_ids):,} problems "
-        f"({int(counts.n_samples.min()):,} to {int(counts.n_samples.max()):,} each), "
+        f"{n:,} sampled answers to {len(counts.problem_ids):,} problems ({_each(counts)} each), "
         f"{int(counts.n_correct.sum()):,} of them right, {int(counts.n_ungradable.sum()):,} "
         f"ungradable{_truncated(pool)}. Written by ttscale.",
         _fenced(_LOADING, "python"),
@@ -99,7 +98,12 @@ def _labels(metadata: Mapping[str, Any]) -> list[str]:
     if metadata.get("searches"):
         names = ", ".join(metadata["searches"])
         labels.append(f"**No independent draws**: {names} are the ends of a search.")
-    return labels
+    return [_on_one_line(label) for label in labels]
+
+
+def _each(counts: Counts) -> str:
+    low, high = int(counts.n_samples.min()), int(counts.n_samples.max())
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def _truncated(pool: Pool) -> str:
@@ -130,7 +134,11 @@ def _columns(pool: Pool) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return _on_one_line(text).replace("|", "\\|")
+
+
+def _on_one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _fenced(text: str, language: str) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ttscale.engine.protocol import Completion, Scores
-from ttscale.record.journal import Stored, StoredScore
+from ttscale.record.journal import Span, Stored, StoredScore
 
 
 class EphemeralJournal:
@@ -24,6 +26,10 @@ class EphemeralJournal:
     def write(self, base: bytes, stream: int, payer: str, completion: Completion) -> None:
         """Note a finished stream."""
         self._calls.setdefault((base, stream), Stored(completion, payer))
+
+    async def seek(self, spans: Sequence[Span]) -> bool:
+        """There is nowhere else."""
+        return False
 
     def read_score(self, key: bytes) -> StoredScore | None:
         """The score of a prefix, if it is known."""

@@ -94,12 +94,29 @@ class StepConfig(_Frozen):
         return Until(self.text, self.tokens, self.pattern)
 
 
+class RayConfig(_Frozen):
+    """What `ttscale run --ray` asks of a cluster: so many workers, and for each of them so much."""
+
+    workers: int = Field(default=1, ge=1, description="processes with an engine of their own")
+    cpus: float = Field(default=1.0, ge=0, description="cores of a worker; fractions are allowed")
+    gpus: float = Field(default=0.0, ge=0, description="GPUs of a worker; fractions are allowed")
+    resources: dict[str, float] = Field(
+        default_factory=dict, description="what else the cluster names, such as accelerator types"
+    )
+    wait_seconds: float = Field(
+        default=60.0, gt=0, description="time that a cluster has to make room for a first worker"
+    )
+
+
 class RunConfig(_Frozen):
     """How the work is done; nothing here changes a result."""
 
-    concurrency: int = Field(default=256, ge=1, description="problems in flight at once")
+    concurrency: int = Field(
+        default=256, ge=1, description="problems in flight at once, with each engine"
+    )
     graders: int = Field(default=1, ge=1, description="grading processes")
     grade_seconds: float = Field(default=5.0, gt=0, description="time limit of one grading")
+    ray: RayConfig = RayConfig()
 
 
 GeneratorConfig = Annotated[VLLMConfig | SimulatedConfig, Field(discriminator="engine")]

@@ -7,9 +7,10 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from ttscale.errors import Interrupted
 from ttscale.run.display import Display
 
 
@@ -41,9 +42,13 @@ class Interrupt:
             self._stop()
 
     @contextmanager
-    def stopping(self, tasks: Sequence[asyncio.Task[None]], display: Display) -> Iterator[None]:
-        """While the block runs, Ctrl-C and `press` cancel the tasks; again ends the process."""
-        loop = asyncio.get_running_loop()
+    def ending(self, display: Display, progress: Callable[[], str]) -> Iterator[None]:
+        """While the block runs, Ctrl-C and `press` cancel it; pressed again, the process ends.
+
+        Raises Interrupted, which says how far it came: `progress` gives "3 of 60".
+        """
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        assert task is not None, "a run is a task"
         pressed = False
 
         def press() -> None:
@@ -54,8 +59,7 @@ class Interrupt:
                 os._exit(130)
             pressed = True
             display.say("stopping (Ctrl-C again leaves at once) …")
-            for task in tasks:
-                task.cancel()
+            task.cancel()
 
         in_main_thread = threading.current_thread() is threading.main_thread()
         if in_main_thread:
@@ -63,6 +67,13 @@ class Interrupt:
         before, self._stop = self._stop, press
         try:
             yield
+        except asyncio.CancelledError:
+            if not pressed:
+                raise
+            task.uncancel()
+            raise Interrupted(
+                f"stopped after {progress()}; the same command goes on from here"
+            ) from None
         finally:
             self._stop = before
             if in_main_thread:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 from pathlib import Path as FilePath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ttscale.engine.protocol import Engine, Scorer
 from ttscale.engine.simulated import SimulatedConfig
@@ -31,6 +31,14 @@ class Models(NamedTuple):
     def others(self) -> dict[str, Engine | Scorer]:
         """All but the policy."""
         return {**self.engines, **self.scorers}
+
+    def provenance(self) -> dict[str, Any]:
+        """Versions and settings of all of them, and the policy's fingerprint."""
+        return {
+            "fingerprint": self.policy.fingerprint,
+            **self.policy.provenance(),
+            "models": {name: other.provenance() for name, other in self.others.items()},
+        }
 
 
 async def start_models(

@@ -123,6 +123,11 @@ def engine_died() -> Refusal:
     )
 
 
+def stopping() -> Refusal:
+    """The server ends before the answer was there."""
+    return Refusal(503, "The server is stopping.", kind="server_error", code="server_stopping")
+
+
 def refused_input(error: InputError) -> Refusal:
     """What a strategy or an engine could not do with this request."""
     parts = [error.what]

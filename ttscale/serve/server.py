@@ -16,6 +16,7 @@ import uvicorn
 
 from ttscale.benchmark.grading import Grader
 from ttscale.errors import InputError, TTScaleError
+from ttscale.run.attention import check_attention
 from ttscale.run.config import Experiment
 from ttscale.run.display import Display
 from ttscale.run.models import start_models
@@ -25,6 +26,9 @@ from ttscale.serve.door import Door
 from ttscale.serve.gate import Gate
 from ttscale.serve.reading import check_arms
 from ttscale.serve.service import Service
+
+FAREWELL_SECONDS = 3
+"""For cancelled requests' clients to be told so; then their connections are cut."""
 
 
 @dataclass(frozen=True)
@@ -72,17 +76,7 @@ async def _serve(
 ) -> None:
     async with AsyncExitStack() as stack:
         service = await open_service(stack, experiment, settings, display)
-        server = Server(service, settings, display.say)
-        host, port = listener.getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
-        if service.policy.simulated:
-            display.say("SIMULATED: these models are a simulation.")
-        if settings.api_key is None and not _is_loopback(host):
-            display.say("warning: whoever reaches this address can use it; --api-key asks for one")
-        for name in service.arms:
-            display.say(f"  {name}")
-        display.say(f"serving at http://{shown}:{port}/v1 (Ctrl-C stops)")
-        await server.run(listener)
+        await Server(service, settings, display.say).run(listener)
     if service.death.is_set():
         raise TTScaleError("the engine died; its log says why")
 
@@ -99,10 +93,12 @@ async def open_service(
     )
     await stack.enter_async_context(grader)
     models = await start_models(stack, config, None, display)
+    chosen = arms(experiment)
+    check_attention(models.policy, chosen, experiment.source)
     gate = Gate(settings.concurrency or config.run.concurrency, settings.queue)
     service = Service(
         config,
-        arms(experiment),
+        chosen,
         models,
         grader,
         gate,
@@ -128,10 +124,10 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                timeout_graceful_shutdown=settings.drain_seconds,
+                timeout_graceful_shutdown=settings.drain_seconds + FAREWELL_SECONDS,
             )
         )
-        self._service, self._say = service, say
+        self._service, self._settings, self._say = service, settings, say
 
     async def run(self, listener: socket.socket) -> None:  # type: ignore[override]
         """Serve until the end."""
@@ -140,6 +136,29 @@ class Server(uvicorn.Server):
             await self.serve(sockets=[listener])
         finally:
             watch.cancel()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and say so."""
+        await super().startup(sockets)
+        assert sockets, "the server is given the socket that it listens at"
+        host, port = sockets[0].getsockname()[:2]
+        if self._service.policy.simulated:
+            self._say("SIMULATED: these models are a simulation.")
+        if self._settings.api_key is None and not _is_loopback(host):
+            self._say("warning: whoever reaches this address can use it; --api-key asks for one")
+        for name in self._service.arms:
+            self._say(f"  {name}")
+        shown = f"[{host}]" if ":" in host else host
+        self._say(f"serving at http://{shown}:{port}/v1 (Ctrl-C stops)")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close the port, let requests in flight end, and after a while cancel them."""
+        loop = asyncio.get_running_loop()
+        drained = loop.call_later(self._settings.drain_seconds, self._service.cancel)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            drained.cancel()
 
     async def _watch(self) -> None:
         """End when the engine has died."""

@@ -126,12 +126,15 @@ class Service:
         if not task.cancelled():
             task.exception()  # seen, should nobody wait for it any more
 
+    def cancel(self) -> None:
+        """Cancel what is still worked on."""
+        for task in self._tasks:
+            task.cancel()
+
     async def close(self) -> None:
         """Cancel what is still worked on, and wait for the ends."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        self.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _problem(self, asked: ChatRequest) -> Problem:
         turns = [message.turn for message in asked.messages]
@@ -161,7 +164,7 @@ class Service:
         started = time.monotonic()
         try:
             async with self.gate.place():
-                reply = await self._play(session, arm, asked, problem, request_id)
+                reply = await self._play(session, ledger, arm, asked, problem, request_id)
             outcome = reply.status
             return reply
         except Refusal as refusal:
@@ -172,7 +175,13 @@ class Service:
             self.metrics.ended(arm.label, outcome, time.monotonic() - started, ledger.totals())
 
     async def _play(
-        self, session: Session, arm: Arm, asked: ChatRequest, problem: Problem, request_id: str
+        self,
+        session: Session,
+        ledger: Ledger,
+        arm: Arm,
+        asked: ChatRequest,
+        problem: Problem,
+        request_id: str,
     ) -> Reply:
         """The strategy's answer. Raises Refusal."""
         arm = arm._replace(sampling=asked.sampling(arm.sampling))
@@ -195,7 +204,7 @@ class Service:
         if ending.error is not None:
             self._say(f"{request_id}: {arm.label} failed: {ending.error}")
             raise failed(request_id)
-        return _reply(ctx, ending, session.ledger.totals())
+        return _reply(ctx, ending, ledger.totals())
 
 
 def _reply(ctx: Context, ending: Ending, spent: Mapping[str, Totals]) -> Reply:

@@ -10,7 +10,7 @@ import asyncio
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from ttscale.serve.refusal import Refusal
+from ttscale.serve.refusal import Refusal, stopping
 from ttscale.serve.service import Reply
 from ttscale.serve.wire import DONE, WORKING, Envelope, event
 
@@ -23,10 +23,17 @@ async def while_there(work: asyncio.Task[Reply], receive: Receive) -> Reply | No
     leaving = asyncio.ensure_future(_left(receive))
     try:
         await asyncio.wait([work, leaving], return_when=asyncio.FIRST_COMPLETED)
-        return work.result() if work.done() else None
+        return _result(work) if work.done() else None
     finally:
         leaving.cancel()
         work.cancel()
+
+
+def _result(work: asyncio.Task[Reply]) -> Reply:
+    """The reply. Raises Refusal, for work that the server cancelled too."""
+    if work.cancelled():
+        raise stopping()
+    return work.result()
 
 
 async def _left(receive: Receive) -> None:
@@ -83,7 +90,7 @@ class EventStream(Response):
 
     async def _send_outcome(self, send: Send) -> None:
         try:
-            reply = self._work.result()
+            reply = _result(self._work)
         except Refusal as refusal:
             await _send_part(send, event(refusal.body))
         else:
