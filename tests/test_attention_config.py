@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from array import array
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from tests.contract.playing import experiment
+from tests.contract.playing import experiment, play
 from tests.scripted import make_problem, make_session
 from ttscale.context import Context
-from ttscale.cost.policy import DENSE, parse_policy
+from ttscale.cost.policy import parse_policy
 from ttscale.engine.protocol import AttendsSparsely, Sampling
 from ttscale.engine.simulated import SimulatedConfig, SimulatedEngine
 from ttscale.engine.sparse.support import check
@@ -94,6 +93,18 @@ def test_the_policy_is_part_of_an_experiment_and_dense_ones_keep_their_hash(tmp_
     assert load(tmp_path / "again.yaml").config.attention == "quest:64"
 
 
+def test_samples_are_not_taken_for_those_of_another_policy(tmp_path: Path) -> None:
+    """One journal for all: what is sampled under a policy is found again under it alone."""
+    streams = {}
+    for policy in ("dense", "quest:64", "dense"):
+        setup = experiment(tmp_path, {"name": "single"}, attention=policy)
+        result = play(setup, tmp_path / "j")
+        assert result is not None and result.policies == {policy}
+        assert result.engine_streams == (0 if policy in streams else 6)
+        streams[policy] = result.chosen
+    assert streams["dense"] != streams["quest:64"]
+
+
 def test_another_model_stays_dense(tmp_path: Path) -> None:
     """A judge has not the policy that its client's attention follows."""
     policy, judge = SimulatedEngine(SimulatedConfig()), SimulatedEngine(SimulatedConfig())
@@ -173,11 +184,3 @@ def test_models_that_cannot_be_sparse_are_refused(
 def test_other_models_are_not() -> None:
     for policy in ("quest:64", "block_topk:1024", "window:96:sinks=32", "topk:7"):
         check(policy, vllm_config())
-
-
-def test_requests_bring_their_policy_along() -> None:
-    from ttscale.engine.sparse.requests import ARGUMENT, policy_of
-
-    assert policy_of(SimpleNamespace(extra_args=None)) is DENSE
-    found = policy_of(SimpleNamespace(extra_args={ARGUMENT: "quest:64"}))
-    assert found == parse_policy("quest:64") and len(array("i")) == 0

@@ -129,10 +129,8 @@ def test_it_does_not_look_at_the_reference(entry, tmp_path: Path) -> None:
 
 
 def test_it_runs_under_an_attention_policy(entry, tmp_path: Path) -> None:
-    policy = {"policy": "quest", "budget": 512}
-    dense = played(play(experiment(tmp_path, entry), tmp_path / "dense"))
-    result = played(play(experiment(tmp_path, entry, attention=policy), tmp_path / "sparse"))
+    setup = experiment(tmp_path, entry, attention={"policy": "quest", "budget": 512})
+    result = played(play(setup, tmp_path / "j"))
     assert result.policies == {entry.get("policy", "quest:512")}
     assert total_tokens(result) == result.engine_tokens > 0
-    own = "policy" in entry  # which then holds in both
-    assert (result.chosen == dense.chosen) == own, "a policy is part of a call's key"
+    assert {outcome.status for outcome in result.outcomes} <= {"answered", "no answer"}
