@@ -28,7 +28,7 @@ from ttscale.engine.sparse.step import Dense, Geometry, Rows, Step
 from ttscale.engine.sparse.summaries import Summaries, filled_blocks
 
 
-class SparseCPUBackend(CPUAttentionBackend):
+class SparseCPUBackend(CPUAttentionBackend):  # type: ignore[misc]
     """vLLM's CPU attention, sparse where a request asks for it."""
 
     @staticmethod
@@ -43,7 +43,7 @@ class SparseCPUBackend(CPUAttentionBackend):
 
 
 @dataclass
-class SparseCPUMetadata(CPUAttentionMetadata):
+class SparseCPUMetadata(CPUAttentionMetadata):  # type: ignore[misc]
     """vLLM's metadata of a step, and what is sparse in it.
 
     Attributes
@@ -67,7 +67,7 @@ class SparseCPUMetadata(CPUAttentionMetadata):
         return self.schedules[id(part)]
 
 
-class SparseCPUBuilder(CPUAttentionMetadataBuilder):
+class SparseCPUBuilder(CPUAttentionMetadataBuilder):  # type: ignore[misc]
     """Splits each step by policy."""
 
     def build(
@@ -109,7 +109,7 @@ class SparseCPUBuilder(CPUAttentionMetadataBuilder):
         return schedule
 
 
-class SparseCPUImpl(CPUAttentionBackendImpl):
+class SparseCPUImpl(CPUAttentionBackendImpl):  # type: ignore[misc]
     """One layer's attention."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -31,7 +31,7 @@ from ttscale.engine.sparse.step import Dense, Geometry, Rows, Step
 from ttscale.engine.sparse.summaries import Summaries, filled_blocks
 
 
-class SparseFlashBackend(FlashAttentionBackend):
+class SparseFlashBackend(FlashAttentionBackend):  # type: ignore[misc]
     """vLLM's FlashAttention, sparse where a request asks for it."""
 
     @staticmethod
@@ -46,7 +46,7 @@ class SparseFlashBackend(FlashAttentionBackend):
 
 
 @dataclass
-class SparseFlashMetadata(FlashAttentionMetadata):
+class SparseFlashMetadata(FlashAttentionMetadata):  # type: ignore[misc]
     """vLLM's metadata of a step, and what is sparse in it.
 
     Attributes
@@ -82,7 +82,7 @@ class SparseFlashMetadata(FlashAttentionMetadata):
         )
 
 
-class SparseFlashBuilder(FlashAttentionMetadataBuilder):
+class SparseFlashBuilder(FlashAttentionMetadataBuilder):  # type: ignore[misc]
     """Takes note of each step's requests."""
 
     supports_update_block_table = False
@@ -106,7 +106,7 @@ class SparseFlashBuilder(FlashAttentionMetadataBuilder):
         return SparseFlashMetadata(**own, requests=requests, filled=filled)
 
 
-class SparseFlashImpl(FlashAttentionImpl):
+class SparseFlashImpl(FlashAttentionImpl):  # type: ignore[misc]
     """One layer's attention."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -119,4 +119,4 @@ def keep_generated_blocks_apart() -> None:
         return keys, next_mm
 
     kv_cache_utils.generate_block_hash_extra_keys = generate_block_hash_extra_keys
-    kv_cache_utils._ttscale_keeps_apart = True  # type: ignore[attr-defined]
+    kv_cache_utils._ttscale_keeps_apart = True
