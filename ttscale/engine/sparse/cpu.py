@@ -234,8 +234,7 @@ class _Cache:
 
     def __init__(self, kv_cache: Tensor, isa: str) -> None:
         self.n_blocks, self._heads, self._tokens, width = kv_cache.shape
-        self._d = width // 2
-        self._order = _key_order(isa, self._tokens, self._d, kv_cache.dtype)
+        self._d, self._isa = width // 2, isa
         self.data = kv_cache.view(self.n_blocks, self._heads, 2 * self._tokens, self._d)
 
     @property
@@ -246,9 +245,10 @@ class _Cache:
     def keys(self, blocks: Tensor) -> Tensor:
         """The keys of blocks, (m, heads, tokens, d)."""
         keys = self.data[:, :, : self._tokens].index_select(0, blocks)
-        if self._order is None:
+        order = _key_order(self._isa, self._tokens, self._d, keys.dtype)
+        if order is None:
             return keys.view(len(blocks), self._heads, self._d, self._tokens).transpose(2, 3)
-        return keys.flatten(2)[..., self._order].view_as(keys)
+        return keys.flatten(2)[..., order].view_as(keys)
 
     def values(self, blocks: Tensor) -> Tensor:
         """The values of blocks, (m, heads, tokens, d)."""
