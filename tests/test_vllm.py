@@ -161,7 +161,7 @@ def test_what_does_not_fit_is_refused(real: Real) -> None:
     with pytest.raises(ContextTooLong):
         real.engine.submit(array("i", [5] * 512), SAMPLING, 0, 1)
     with pytest.raises(InputError, match="attention"):
-        real.engine.submit(chat(real), Sampling(attention="block_topk:64"), 0, 1)
+        real.engine.submit(chat(real), Sampling(attention="block_topk:48"), 0, 1)
 
 
 def test_finish_reasons_are_told_apart() -> None:

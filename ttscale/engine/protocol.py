@@ -201,6 +201,14 @@ class Engine(Protocol):
 
 
 @runtime_checkable
+class AttendsSparsely(Protocol):
+    """What an engine has besides if its attention can follow a policy; others are dense."""
+
+    def check_attention(self, policy: str, where: str = "attention") -> None:
+        """Raise InputError unless the loaded model can attend by a policy."""
+
+
+@runtime_checkable
 class Scorer(Protocol):
     """A reward model, used from one event loop between `start` and `close`.
 

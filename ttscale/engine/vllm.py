@@ -23,6 +23,8 @@ from ttscale.engine.protocol import (
     Load,
     Sampling,
 )
+from ttscale.engine.sparse.requests import ARGUMENT
+from ttscale.engine.sparse.support import check
 from ttscale.engine.vllm_process import VLLMModel, VLLMProcess, first_cause
 from ttscale.errors import InputError
 from ttscale.trace import TOKEN
@@ -51,6 +53,7 @@ class VLLMEngine:
         self._process = VLLMProcess(config, log)
         self._request_ids: dict[asyncio.Future[Completion], str] = {}
         self._n_requests = 0
+        self._policies = {"dense"}
 
     @property
     def fingerprint(self) -> str:
@@ -104,16 +107,19 @@ class VLLMEngine:
         """The text of token ids."""
         return self._process.tokenizer.decode(token_ids)
 
+    def check_attention(self, policy: str, where: str = "attention") -> None:
+        """Raise InputError unless the loaded model can attend by a policy."""
+        if policy not in self._policies:
+            check(policy, self._process.llm.vllm_config, where)
+            self._policies.add(policy)
+
     def submit(
         self, prefix: array[int], sampling: Sampling, seed: int, n: int
     ) -> list[asyncio.Future[Completion]]:
         """Begin n streams, one request each."""
         if len(prefix) >= self.max_context:
             raise ContextTooLong(len(prefix), self.max_context)
-        if sampling.attention != "dense":
-            raise InputError(
-                "this engine has no such attention policy", got=sampling.attention, hint="dense"
-            )
+        self.check_attention(sampling.attention)
         loop = asyncio.get_running_loop()
         ids = prefix.tolist()
         streams: list[asyncio.Future[Completion]] = []
@@ -149,6 +155,7 @@ class VLLMEngine:
             logprobs=None if sampling.watch else sampling.top_logprobs,
             flat_logprobs=not sampling.watch,
             logprob_token_ids=list(sampling.watch) or None,
+            extra_args=None if sampling.attention == "dense" else {ARGUMENT: sampling.attention},
             output_kind=self._kinds.CUMULATIVE if sampling.step_pattern else self._kinds.FINAL_ONLY,
         )
 
