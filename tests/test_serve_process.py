@@ -51,7 +51,7 @@ class Process:
         assert self.popen.stderr is not None
         self.said.extend(iter(self.popen.stderr.readline, ""))
 
-    def wait_for(self, pattern: str, seconds: float = 30) -> str:
+    def wait_for(self, pattern: str, seconds: float = 120) -> str:
         """The first group of a pattern, once it has been said."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -66,11 +66,11 @@ class Process:
             self.url + "/chat/completions",
             json.dumps({"model": model, "messages": ASK}).encode(),
         )
-        with urllib.request.urlopen(request, timeout=30) as response:
+        with urllib.request.urlopen(request, timeout=120) as response:
             found: dict[str, Any] = json.load(response)
             return found
 
-    def wait_until_busy(self, seconds: float = 30) -> None:
+    def wait_until_busy(self, seconds: float = 120) -> None:
         """Wait until the engine runs a stream."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -100,7 +100,7 @@ def test_sigterm_lets_requests_end_and_takes_no_new_ones(tmp_path: Path) -> None
         served.wait_until_busy()
         served.popen.send_signal(signal.SIGTERM)
         served.wait_for("stopping; 1 requests in flight may end")
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             try:
                 socket.create_connection(("127.0.0.1", served.port)).close()
@@ -109,9 +109,9 @@ def test_sigterm_lets_requests_end_and_takes_no_new_ones(tmp_path: Path) -> None
             time.sleep(0.02)
         else:
             raise AssertionError("the port is still open")
-        asking.join(timeout=30)
+        asking.join(timeout=120)
         assert answers[0]["choices"][0]["message"]["content"]
-        assert served.popen.wait(timeout=10) == 0
+        assert served.popen.wait(timeout=60) == 0
         assert "SIMULATED" in "".join(served.said)
 
 
@@ -123,8 +123,8 @@ def test_ctrl_c_twice_leaves_at_once(tmp_path: Path) -> None:
         served.popen.send_signal(signal.SIGINT)
         served.wait_for("stopping; 1 requests")
         served.popen.send_signal(signal.SIGINT)
-        assert served.popen.wait(timeout=5) == 130
-        asking.join(timeout=10)
+        assert served.popen.wait(timeout=60) == 130
+        asking.join(timeout=60)
         said = "".join(served.said)
         assert "left at once" in said and "Traceback" not in said
 
@@ -143,10 +143,10 @@ def test_what_does_not_end_in_time_is_cancelled_and_told_so(tmp_path: Path) -> N
         asking.start()
         served.wait_until_busy()
         served.popen.send_signal(signal.SIGTERM)
-        asking.join(timeout=20)
+        asking.join(timeout=60)
         assert failures[0].code == 503
         assert json.load(failures[0])["error"]["code"] == "server_stopping"
-        assert served.popen.wait(timeout=20) == 0
+        assert served.popen.wait(timeout=60) == 0
         assert "Traceback" not in "".join(served.said)
 
 
@@ -195,4 +195,4 @@ def test_other_wrong_input(tmp_path: Path) -> None:
     config = write(tmp_path, {})
     assert "unknown key" in refused(config, "--set", "run.concurency=3")
     assert "--api-key" in refused(config, "--api-key", " ")
-    assert "no such address" in refused(config, "--host", "no.such.host.invalid", "--port", "0")
+    assert "no such address" in refused(config, "--host", "x" * 64, "--port", "0")

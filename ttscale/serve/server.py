@@ -15,7 +15,7 @@ from types import FrameType
 import uvicorn
 
 from ttscale.benchmark.grading import Grader
-from ttscale.errors import InputError, TTScaleError
+from ttscale.errors import InputError, Interrupted, TTScaleError
 from ttscale.run.config import Experiment
 from ttscale.run.display import Display
 from ttscale.run.models import start_models
@@ -62,12 +62,16 @@ class Settings:
 def serve(experiment: Experiment, settings: Settings, display: Display) -> None:
     """Serve an experiment's strategies until told to stop.
 
-    Raises InputError for what the user can mend, and TTScaleError when the engine died.
+    Raises InputError for what the user can mend, Interrupted after Ctrl-C while models load, and
+    TTScaleError when the engine died.
     """
     chosen = arms(experiment)
     check_arms(chosen, experiment.source)
     with _bind(settings) as listener:
-        asyncio.run(_serve(experiment, settings, listener, display))
+        try:
+            asyncio.run(_serve(experiment, settings, listener, display))
+        except KeyboardInterrupt as error:
+            raise Interrupted("stopped before it served anything") from error
 
 
 async def _serve(
@@ -180,7 +184,7 @@ def _bind(settings: Settings) -> socket.socket:
         family, kind, proto, _, address = socket.getaddrinfo(
             settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise InputError(
             "there is no such address", where="--host", got=settings.host, hint="127.0.0.1"
         ) from error
