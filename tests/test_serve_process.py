@@ -60,15 +60,12 @@ class Process:
             time.sleep(0.02)
         raise AssertionError("".join(self.said))
 
-    def ask(self, model: str) -> dict[str, Any]:
-        """The reply to a request, waited for."""
-        request = urllib.request.Request(
-            self.url + "/chat/completions",
-            json.dumps({"model": model, "messages": ASK}).encode(),
+    def open(self, **fields: Any) -> Any:
+        """A request's response, which can be read as it comes."""
+        body = json.dumps({"model": "vote", "messages": ASK, **fields}).encode()
+        return urllib.request.urlopen(
+            urllib.request.Request(self.url + "/chat/completions", body), timeout=120
         )
-        with urllib.request.urlopen(request, timeout=120) as response:
-            found: dict[str, Any] = json.load(response)
-            return found
 
     def wait_until_busy(self, seconds: float = 120) -> None:
         """Wait until the engine runs a stream."""
@@ -93,26 +90,28 @@ def process(config: Path, *arguments: str) -> Iterator[Process]:
 
 def test_sigterm_lets_requests_end_and_takes_no_new_ones(tmp_path: Path) -> None:
     model = {"engine": "simulated", "timing": {"time_scale": 1.0, "round_seconds": 0.005}}
-    with process(write(tmp_path, {"model": model})) as served:
-        answers: list[dict[str, Any]] = []
-        asking = threading.Thread(target=lambda: answers.append(served.ask("vote")))
-        asking.start()
-        served.wait_until_busy()
-        served.popen.send_signal(signal.SIGTERM)
-        served.wait_for("stopping; 1 requests in flight may end")
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            try:
-                socket.create_connection(("127.0.0.1", served.port)).close()
-            except ConnectionRefusedError:
-                break
-            time.sleep(0.02)
-        else:
-            raise AssertionError("the port is still open")
-        asking.join(timeout=120)
-        assert answers[0]["choices"][0]["message"]["content"]
+    with process(write(tmp_path, {"model": model}), "--drain", "120") as served:
+        with served.open(stream=True) as response:
+            assert b"assistant" in response.readline()
+            served.popen.send_signal(signal.SIGTERM)
+            served.wait_for("stopping; .* requests in flight may end")
+            assert _closes(served.port)
+            rest = response.read().decode()
+        assert "Step 1" in rest and rest.endswith("data: [DONE]\n\n")
         assert served.popen.wait(timeout=60) == 0
         assert "SIMULATED" in "".join(served.said)
+
+
+def _closes(port: int, seconds: float = 60) -> bool:
+    """Whether a port takes no connection any more, sooner or later."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except ConnectionRefusedError:
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def test_ctrl_c_twice_leaves_at_once(tmp_path: Path) -> None:
@@ -135,7 +134,7 @@ def test_what_does_not_end_in_time_is_cancelled_and_told_so(tmp_path: Path) -> N
 
         def ask() -> None:
             try:
-                served.ask("vote")
+                served.open()
             except urllib.error.HTTPError as error:
                 failures.append(error)
 
@@ -153,7 +152,7 @@ def test_what_does_not_end_in_time_is_cancelled_and_told_so(tmp_path: Path) -> N
 def _swallow(served: Process) -> None:
     """Ask, and take it when the server goes away."""
     with suppress(OSError):
-        served.ask("vote")
+        served.open().read()
 
 
 def refused(*arguments: str | Path) -> str:
