@@ -182,7 +182,7 @@ async def soak(url: str, pid: int, minutes: float, n_clients: int) -> dict[str, 
             round(tally.memory[0][1] / 2**20, 1),
             round(tally.memory[-1][1] / 2**20, 1),
         ],
-        "memory_mib": [round(size / 2**20, 1) for _, size in tally.memory[::6]],
+        "memory_mib_by_time": [round(size / 2**20, 1) for _, size in tally.memory[::6]],
         "memory_growth_kib_per_minute_after_warm_up": grown and round(grown[0], 1),
         "memory_span_kib_after_warm_up": grown and round(grown[1]),
     }
