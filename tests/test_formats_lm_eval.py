@@ -78,6 +78,16 @@ def test_every_repeat_is_a_sample_graded_as_lm_eval_grades_the_first(name: str) 
     assert done.pool.metadata["imported"]["left_out"] == {"rows of other filters": 48}
 
 
+def test_repeats_graded_here_are_graded_as_lm_eval_grades_them_when_they_come_first() -> None:
+    """The endpoint gave the second run, one response each, what it gave here as second repeat."""
+    repeats = read(REPEATS).pool.table.to_pylist()
+    for index, file in enumerate((FIRST, SECOND)):
+        alone = read(file).pool.table.to_pylist()
+        mine = [row for row in repeats if row["sample_index"] == index]
+        for name in ("problem_id", "response", "answer", "correct"):
+            assert [row[name] for row in mine] == [row[name] for row in alone]
+
+
 def test_answers_vote_as_numbers_and_a_filter_that_finds_nothing_abstains() -> None:
     rows = read(REPEATS).pool.table.to_pylist()
     assert {row["answer"] for row in rows if row["problem_id"] == "0"} == {"13,901", "13901", None}

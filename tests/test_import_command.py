@@ -40,7 +40,7 @@ def test_it_says_what_was_imported(tmp_path: Path) -> None:
     out = tmp_path / "p.parquet"
     said = ok("import", "lm-eval", FIRST, SECOND, "--out", out)
     for words in ("stub-1 on sums_once, 24 problems × 2 samples, imported", "accuracy 0.4792",
-                  "reported: 0.4167", "reported: 0.5417", "as here",
+                  "reported: 0.4167 of 24 samples", "reported: 0.5417", "the same here",
                   "missing: n_generated_tokens, for budgets in tokens"):  # fmt: skip
         assert words in said
     record = json.loads(ok("import", "lm-eval", FIRST, SECOND, "--out", out, "--json"))

@@ -91,6 +91,14 @@ def test_it_shows_itself(tmp_path: Path) -> None:
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_report_is_written_where_rich_sees_a_notebook(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    run = ttscale.run(CONFIG, results=tmp_path)
+    assert "best_of_n(n=4, mean_logprob)" in (run.source / "report.md").read_text().split("##")[0]
+
+
 def test_a_pool_is_labelled_and_says_what_it_lacks(tmp_path: Path) -> None:
     imported = import_files("lm-eval", [REPEATS], Choices(filter="strict")).pool
     write_pool(imported, tmp_path / "p.parquet")

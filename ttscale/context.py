@@ -73,6 +73,8 @@ class Context:
         self.step, self.chat = step, chat
         self.finished: list[Path] = []
         """Every finished path that continues the problem's prompt, in order of asking."""
+        self.grown: list[Path] = []
+        """Every path that was sampled, in order of asking; a verifier's own are not among them."""
         self.scores: dict[Path, float] = {}
         """Scores given so far."""
         self.plain: dict[bytes, Sampling] = {}
@@ -352,9 +354,10 @@ class Context:
                 stored.payer != self._payer,
             )
         )
-        own = parent.root is self.problem.root
-        if child.done and own and branch.kind == "generate":
-            self.finished.append(child)
+        if branch.kind == "generate":
+            self.grown.append(child)
+            if child.done and parent.root is self.problem.root:
+                self.finished.append(child)
         return child
 
     async def race(

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
@@ -161,7 +161,7 @@ class Picture:
     """
 
     figure: Figure
-    style: Mapping[str, Any]
+    style: Mapping[str, Any] = field(repr=False)
 
     def save(self, path: str | FilePath) -> None:
         """Write a .png or .svg file, or whatever else matplotlib writes."""

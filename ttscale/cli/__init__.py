@@ -21,6 +21,7 @@ from ttscale.cli import (
     import_pool,
     listing,
     plan,
+    report,
     run,
     serve,
     train_prm,
@@ -39,6 +40,8 @@ app.command(cls=run.Command)(run.run)
 app.command()(fit.fit)
 app.command()(plan.plan)
 app.command()(compare.compare)
+app.command()(report.report)
+app.command()(report.view)
 app.command()(serve.serve)
 app.command()(train_prm.train_prm)
 app.command(name="import")(import_pool.import_pool)

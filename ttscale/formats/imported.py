@@ -23,11 +23,12 @@ ALWAYS = ("problem_id", "sample_index", "sample_set", "correct")
 
 
 class Reported(NamedTuple):
-    """An accuracy that a tool reports itself, and the same over the samples that were read."""
+    """An accuracy that a tool reports itself, and the same over the samples it is of."""
 
     name: str
     there: float
     here: float
+    n_samples: int
 
     @property
     def agrees(self) -> bool:

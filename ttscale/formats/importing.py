@@ -122,8 +122,9 @@ def as_text(said: Mapping[str, Any]) -> str:
         f"accuracy {said['accuracy']:.4f}, graded by {said['imported']['graded_by']}",
     ]
     for each in said["reported"]:
-        verb = "as here" if each["agrees"] else f"but its samples give {each['here']:.4f}"
-        lines.append(f"reported: {each['there']:.4f} ({each['name']}), {verb}")
+        here = "the same here" if each["agrees"] else f"here they give {each['here']:.4f}"
+        of = f"of {each['n_samples']:,} samples"
+        lines.append(f"reported: {each['there']:.4f} {of} ({each['name']}); {here}")
     if said["n_ungradable"]:
         lines.append(f"ungradable: {said['n_ungradable']:,} samples, which count as wrong")
     lines += [f"left out: {n:,} {what}" for what, n in said["imported"]["left_out"].items()]

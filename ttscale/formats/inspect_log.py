@@ -72,7 +72,8 @@ def read(paths: Sequence[FilePath], choices: Choices) -> Imported:
         rows += mine
         there = log.accuracy(scorer)
         if there is not None and mine:
-            reported.append(Reported(f"{log.path.name}: {scorer}", there, _mean(mine)))
+            name = f"{log.path.name}: {scorer}"
+            reported.append(Reported(name, there, _mean(mine), len(mine)))
         if log.header.get("status") != "success":
             notes.append(f"{log.path.name} is of a run that ended as {log.header.get('status')}")
     if n_several:

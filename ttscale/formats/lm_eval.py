@@ -86,7 +86,8 @@ def read(paths: Sequence[FilePath], choices: Choices) -> Imported:
         there = file.accuracy(filter_name, metric)
         if there is not None:
             here = sum(found.verdicts) / len(found.verdicts)
-            reported.append(Reported(f"{file.path.name}: {metric}, {filter_name}", there, here))
+            name = f"{file.path.name}: {metric}, {filter_name}"
+            reported.append(Reported(name, there, here, len(found.verdicts)))
     version = next((v for f in files if (v := f.results.get("lm_eval_version"))), None)
     tool = f"lm_eval {version}" if version else "lm_eval"
     return Imported(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ttscale.context import Context
 from ttscale.engine.protocol import Sampling
+from ttscale.record.trees import Judged, Node, make_tree
 from ttscale.run.config import Experiment
 from ttscale.run.play import open_context, play
 from ttscale.run.sweep import Arm
@@ -36,6 +39,7 @@ async def attempt(session: Session, experiment: Experiment, arm: Arm, problem: P
         None,
         samples,
         dict(ctx.notes),
+        _tree(ctx, samples, chosen.path),
     )
 
 
@@ -67,6 +71,14 @@ async def _samples(
             )
         )
     return samples
+
+
+def _tree(ctx: Context, samples: Sequence[Sample], answer: Path | None) -> list[Node]:
+    """What a strategy sampled, unless that is independent samples of the prompt and no more."""
+    if all(path.stream is not None and path.stream[0] in ctx.plain for path in ctx.grown):
+        return []
+    judged = {sample.path: Judged(sample.answer, sample.correct) for sample in samples}
+    return make_tree(ctx.grown, ctx.scores, judged, answer)
 
 
 def describe(sampling: Sampling, default: Sampling) -> str:

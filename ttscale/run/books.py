@@ -13,6 +13,8 @@ from ttscale.errors import TTScaleError
 from ttscale.record.files import replacing
 from ttscale.record.ledger import Ledger, Totals
 from ttscale.record.pool import make_pool
+from ttscale.record.problems import problem_table
+from ttscale.record.trees import tree_table
 from ttscale.run.settle import Settled
 
 if TYPE_CHECKING:
@@ -38,7 +40,12 @@ class Books:
         pool = make_pool([]).table.schema
         for name in sorted(set(score_names)):
             pool = pool.append(pa.field(f"score.{name}", pa.float64()))
-        self._schemas = {"pool": pool, "ledger": Ledger().table().schema}
+        self._schemas = {
+            "pool": pool,
+            "ledger": Ledger().table().schema,
+            "trees": tree_table("", {}).schema,
+            "problems": problem_table([]).schema,
+        }
         self._sinks: dict[str, pa.ipc.RecordBatchFileWriter] = {}
         self._places: dict[str, dict[str, int]] = {name: {} for name in self._schemas}
         self.scored: set[str] = set()
@@ -71,7 +78,8 @@ class Books:
 
     def add(self, settled: Settled) -> None:
         """Keep one problem's rows. Raises TTScaleError when the disk is full."""
-        for name, rows in (("pool", settled.pool), ("ledger", settled.ledger)):
+        for name in self._schemas:
+            rows: pa.Table = getattr(settled, name)
             batches = _with_columns(rows, self._schemas[name]).combine_chunks().to_batches()
             assert len(batches) <= 1, "chunks were combined"
             if not batches:
@@ -101,7 +109,7 @@ class Books:
         self._sinks.clear()
 
     def read(self, name: str, order: Sequence[str]) -> Iterator[pa.Table]:
-        """The rows of `pool` or `ledger` by problem in this order, some problems at a time."""
+        """The rows of one kind, such as `pool`, by problem in this order, some at a time."""
         import pyarrow as pa
 
         assert not self._sinks, "what is still written cannot be read"
@@ -122,7 +130,7 @@ class Books:
     def write(
         self, name: str, order: Sequence[str], path: FilePath, metadata: dict[bytes, bytes]
     ) -> None:
-        """Write `pool` or `ledger` as Parquet, whole or not at all."""
+        """Write the rows of one kind as Parquet, whole or not at all."""
         import pyarrow.parquet as pq
 
         tables = self.read(name, order)

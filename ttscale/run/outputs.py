@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ttscale.record.files import finite, replacing, write_json, write_parquet
 from ttscale.record.pool import METADATA
+from ttscale.record.problems import PROBLEMS
 from ttscale.record.tally import tally
+from ttscale.record.trees import TREES
 from ttscale.run.config import dump
 from ttscale.run.summary import flops_by_arm, summarise
 from ttscale.run.tables import as_text
@@ -23,7 +25,7 @@ REPORT = "report.md"
 
 
 def write_outputs(work: Work, books: Books, folder: FilePath) -> None:
-    """Write the pool, the answers, the ledger, the summary and the report."""
+    """Write the pool, the ledger, trees, problems, the answers, the summary and the report."""
     books.close()
     order, config = work.problem_ids, work.experiment.config
     sets = tally(books.read("pool", order))
@@ -40,7 +42,8 @@ def write_outputs(work: Work, books: Books, folder: FilePath) -> None:
     }
     in_schema = {METADATA: json.dumps(metadata).encode()}
     books.write("pool", order, folder / "pool.parquet", in_schema)
-    books.write("ledger", order, folder / "ledger.parquet", {})
+    for name, file in (("ledger", "ledger.parquet"), ("trees", TREES), ("problems", PROBLEMS)):
+        books.write(name, order, folder / file, {})
     _write_answers(work, folder / "answers.parquet")
     flops = flops_by_arm(books.read("ledger", order))
     summary = summarise(work, sets, books.totals, flops, read_summary(folder))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ttscale.record.ledger import Ledgers
 from ttscale.record.pool import make_pool
+from ttscale.record.problems import problem_table
+from ttscale.record.trees import tree_table
 from ttscale.run.sweep import Arm
 from ttscale.run.work import Outcome, Sample
 from ttscale.session import Grading
@@ -25,12 +26,15 @@ class Settled(NamedTuple):
     problem_id : whose.
     outcomes : what each arm made of it, in the arms' order, without the samples.
     pool, ledger : the samples and what everything took, as rows of the run's pool and ledger.
+    trees, problems : what searches grew, and the problem itself, likewise.
     """
 
     problem_id: str
     outcomes: list[Outcome]
     pool: pa.Table
     ledger: pa.Table
+    trees: pa.Table
+    problems: pa.Table
 
 
 class Desk:
@@ -73,8 +77,16 @@ class Desk:
         outcomes = [met[label] for label in self._labels if label in met]
         pool = make_pool(await pool_rows(problem, outcomes, self._grading)).table
         self._open.pop(problem.id, None)
-        light = [replace(outcome, samples=[]) for outcome in outcomes]
-        self._hand_on(Settled(problem.id, light, pool, self._ledgers.take(problem.id)))
+        self._hand_on(
+            Settled(
+                problem.id,
+                [outcome.light for outcome in outcomes],
+                pool,
+                self._ledgers.take(problem.id),
+                tree_table(problem.id, {one.arm: one.tree for one in outcomes}),
+                problem_table([problem]),
+            )
+        )
 
 
 async def pool_rows(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 from ttscale.engine.protocol import Sampling
+from ttscale.record.trees import Node
 from ttscale.run.config import Experiment
 from ttscale.run.sweep import Arm
 from ttscale.trace import Finish, Path
@@ -36,7 +37,8 @@ class Outcome:
     """What one arm made of one problem.
 
     `held_tokens` is the mean over a search's steps of the tokens that its paths held; None for a
-    strategy without steps.
+    strategy without steps. `tree` is what it sampled, pruned branches included; empty for one that
+    only draws independent samples, which are in `samples`.
     """
 
     arm: str
@@ -52,6 +54,12 @@ class Outcome:
     error: str | None = None
     samples: list[Sample] = field(default_factory=list)
     notes: Mapping[str, int] = field(default_factory=dict)
+    tree: Sequence[Node] = ()
+
+    @property
+    def light(self) -> Outcome:
+        """The same without samples and tree, which are in the run's books."""
+        return replace(self, samples=[], tree=())
 
 
 @dataclass
@@ -83,6 +91,6 @@ class Work:
         return len(self.arms) * len(self.problem_ids)
 
     def note(self, outcome: Outcome) -> None:
-        """Keep one outcome, without its samples."""
-        self.outcomes[outcome.arm, outcome.problem_id] = replace(outcome, samples=[])
+        """Keep one outcome, without its samples and tree."""
+        self.outcomes[outcome.arm, outcome.problem_id] = outcome.light
         self.n_failed += outcome.status == "failed"
