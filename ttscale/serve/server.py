@@ -25,6 +25,7 @@ from ttscale.serve.door import Door
 from ttscale.serve.gate import Gate
 from ttscale.serve.reading import check_arms
 from ttscale.serve.service import Service
+from ttscale.text import visible
 
 FAREWELL_SECONDS = 3
 """For cancelled requests' clients to be told so; then their connections are cut."""
@@ -103,7 +104,7 @@ async def open_service(
         models,
         grader,
         gate,
-        lambda text: display.say(printable(text)),
+        lambda text: display.say(visible(text)),
         template=settings.template,
     )
     stack.push_async_callback(service.close)
@@ -206,11 +207,3 @@ def _bind(settings: Settings) -> socket.socket:
 
 def _is_loopback(host: str) -> bool:
     return host.startswith("127.") or host == "::1"
-
-
-def printable(text: str) -> str:
-    """Text for a terminal: what is not printable is escaped, new lines apart."""
-    return "".join(
-        one if one.isprintable() or one == "\n" else one.encode("unicode_escape").decode()
-        for one in text
-    )
