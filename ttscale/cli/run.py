@@ -66,5 +66,7 @@ def run(
     if as_json:
         print(json.dumps(summary, ensure_ascii=False))
     else:
-        print_summary(summary, Console(width=None if sys.stdout.isatty() else 100))
+        print_summary(
+            summary, Console(width=None if sys.stdout.isatty() else 100, markup=False, emoji=False)
+        )
         print(f"The report is {show(folder / REPORT)}")

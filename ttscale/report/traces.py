@@ -55,6 +55,10 @@ class Traces:
     details: Sequence[Mapping[str, Any]]
     note: str
 
+    def __bool__(self) -> bool:
+        """Whether there is anything to read."""
+        return any(each["sets"] or each["trees"] for each in self.details)
+
 
 def traces(material: Material, room: Room, problems: Sequence[str] | None = None) -> Traces:
     """Samples, trees and strategies' answers of a run or a pool, by problem.
