@@ -187,8 +187,10 @@ def test_a_full_disk_is_said_and_resumed_by_another_number(tmp_path: Path, clust
 
 
 def test_the_driver_is_killed_and_resumed_with_more_workers(tmp_path: Path, cluster: str) -> None:
-    model = {"engine": "simulated", "timing": {"round_seconds": 0.01, "time_scale": 1.0}}
-    config = sabotaged(tmp_path, "pass", model=model, run={"concurrency": 4, "ray": {"cpus": 0.5}})
+    model = {"engine": "simulated", "timing": {"round_seconds": 0.004, "time_scale": 1.0}}
+    changes = {"model": model, "benchmark": {"simulated": {}, "size": 12}}
+    run_section = {"concurrency": 3, "ray": {"cpus": 0.5}}
+    config = sabotaged(tmp_path, "pass", run=run_section, **changes)
     results = tmp_path / "runs"
     command = ["-m", "ttscale.cli", "run", str(config), "--results", str(results), "--ray", cluster]
     driver = subprocess.Popen([sys.executable, *command], cwd=ROOT, stderr=subprocess.PIPE)
@@ -198,10 +200,10 @@ def test_the_driver_is_killed_and_resumed_with_more_workers(tmp_path: Path, clus
     assert driver.poll() is None, "it was killed at work"
     driver.send_signal(signal.SIGKILL)
     driver.communicate()
-    experiment = load(config, ["run.ray.workers=3"])
+    experiment = load(config, ["run.ray.workers=3", "run.concurrency=64"])
     spread = run_on_ray(experiment, results, Silent(), fresh=False, address=cluster)
     assert_paid_once(tmp_path)
-    assert_same(run(load(config), tmp_path / "here", Silent(), fresh=False), spread)
+    assert_same(run(experiment, tmp_path / "here", Silent(), fresh=False), spread)
 
 
 def test_what_a_cluster_lacks_is_said(tmp_path: Path, cluster: str) -> None:
