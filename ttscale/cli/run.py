@@ -72,7 +72,8 @@ def run(
     if as_json:
         print(json.dumps(summary, ensure_ascii=False))
     else:
-        print_summary(summary, Console(width=None if sys.stdout.isatty() else 100))
+        console = Console(width=None if sys.stdout.isatty() else 100, markup=False, emoji=False)
+        print_summary(summary, console)
         if drawn:
             print(f"Accuracy against cost is drawn in {show(folder / FIGURE)}")
         print(f"The report is {show(folder / REPORT)}")
