@@ -186,7 +186,7 @@ def test_a_full_disk_is_said_and_resumed_by_another_number(tmp_path: Path, clust
     assert_same(run(load(config), tmp_path / "here", Silent(), fresh=False), spread)
 
 
-def test_the_driver_is_killed_and_resumed_with_more_workers(tmp_path: Path, cluster: str) -> None:
+def test_the_driver_is_killed_and_resumed_by_more_workers(tmp_path: Path, cluster: str) -> None:
     model = {"engine": "simulated", "timing": {"round_seconds": 0.004, "time_scale": 1.0}}
     changes = {"model": model, "benchmark": {"simulated": {}, "size": 12}}
     run_section = {"concurrency": 3, "ray": {"cpus": 0.5}}
@@ -200,7 +200,7 @@ def test_the_driver_is_killed_and_resumed_with_more_workers(tmp_path: Path, clus
     assert driver.poll() is None, "it was killed at work"
     driver.send_signal(signal.SIGKILL)
     driver.communicate()
-    experiment = load(config, ["run.ray.workers=3", "run.concurrency=64"])
+    experiment = load(config, ["run.ray.workers=2", "run.concurrency=64"])
     spread = run_on_ray(experiment, results, Silent(), fresh=False, address=cluster)
     assert_paid_once(tmp_path)
     assert_same(run(experiment, tmp_path / "here", Silent(), fresh=False), spread)

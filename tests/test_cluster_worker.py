@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 
+from tests.contract.playing import Silent
 from ttscale.benchmark.source import load as load_items
-from ttscale.cluster.shards import WORKERS, mark, reclaim
 from ttscale.cluster.upstream import Upstream
 from ttscale.cluster.worker import Worker
 from ttscale.engine.protocol import Completion
 from ttscale.record.journal import NAME, Journal, Rows, Span
 from ttscale.run.config import Experiment, resolve
+from ttscale.run.runner import run
+from ttscale.run.shards import WORKERS, mark, reclaim
 from ttscale.trace import TOKEN
 
 TOKEN_OF_RUN = "0123456789abcdef"
@@ -111,6 +113,15 @@ def test_the_driver_takes_over_what_lost_workers_left(tmp_path: Path) -> None:
     assert journal.read(*span)[3].payer == "arm\x1f0"
     assert journal.read_fact(b"fact") == b"value"
     assert not list((tmp_path / WORKERS).glob(f"*/{NAME}"))
+    journal.close()
+
+
+def test_a_local_session_takes_them_over_too(tmp_path: Path) -> None:
+    config = experiment(tmp_path)
+    left_behind(tmp_path / config.config.name / WORKERS / "0-1")
+    folder = run(config, tmp_path, Silent(), fresh=False)
+    journal = Journal(folder / NAME)
+    assert journal.n_calls() == 3 * 4 + 1
     journal.close()
 
 
