@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import tempfile
 from array import array
 from pathlib import Path
@@ -12,11 +13,13 @@ import pytest
 
 from tests.contract.playing import Silent
 from ttscale.benchmark.source import load as load_items
+from ttscale.cluster.resources import connected
 from ttscale.cluster.upstream import Upstream
 from ttscale.cluster.worker import Worker
 from ttscale.engine.protocol import Completion
+from ttscale.errors import InputError
 from ttscale.record.journal import NAME, Journal, Rows, Span
-from ttscale.run.config import Experiment, resolve
+from ttscale.run.config import Experiment, RayConfig, resolve
 from ttscale.run.runner import run
 from ttscale.run.shards import WORKERS, mark, reclaim
 from ttscale.trace import TOKEN
@@ -138,3 +141,21 @@ def test_delivery_waits_for_the_driver() -> None:
         await asyncio.wait_for(waiting, 1)
 
     asyncio.run(scene())
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://head:10001"])
+def test_an_address_without_a_driver_s_cluster_is_said(address: str) -> None:
+    with (
+        pytest.raises(InputError, match=address.replace("/", ".")),
+        connected(address, RayConfig(), Silent()),
+    ):
+        pass
+
+
+def test_a_machine_without_ray_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with (
+        pytest.raises(InputError, match=r"ttscale\[ray\]"),
+        connected("auto", RayConfig(), Silent()),
+    ):
+        pass
