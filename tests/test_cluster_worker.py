@@ -18,7 +18,8 @@ from ttscale.cluster.upstream import Upstream
 from ttscale.cluster.worker import Worker
 from ttscale.engine.protocol import Completion
 from ttscale.errors import InputError
-from ttscale.record.journal import NAME, Journal, Rows, Span
+from ttscale.record.journal import NAME, Journal
+from ttscale.record.rows import Rows, Span
 from ttscale.run.config import Experiment, RayConfig, resolve
 from ttscale.run.runner import run
 from ttscale.run.shards import WORKERS, mark, reclaim

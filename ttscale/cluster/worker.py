@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 from ttscale.benchmark.item import Item
 from ttscale.cluster.upstream import EMPTY, Parcel, Upstream
-from ttscale.record.journal import NAME, Journal, Rows
+from ttscale.record.journal import NAME, Journal
 from ttscale.record.ledger import Ledgers
+from ttscale.record.rows import Rows
 from ttscale.run.config import Experiment
 from ttscale.run.judging import Judge
 from ttscale.run.models import start_models
