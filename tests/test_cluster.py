@@ -101,15 +101,26 @@ def cluster() -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))  # workers inherit it
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        context = ray.init(
+        context = start()
+        yield context.address_info["gcs_address"]
+        ray.shutdown()
+
+
+def start(attempts: int = 3) -> Any:
+    """Start Ray, which gives its own processes 30 seconds, too few where much else runs."""
+    try:
+        return ray.init(
             num_cpus=2,
             num_gpus=0,
             include_dashboard=False,
             object_store_memory=100 << 20,
             log_to_driver=False,
         )
-        yield context.address_info["gcs_address"]
+    except Exception:
+        if attempts == 1:
+            raise
         ray.shutdown()
+        return start(attempts - 1)
 
 
 def write(tmp_path: Path, **changes: Any) -> Path:
