@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from ttscale.errors import InputError
+from ttscale.errors import InputError, TTScaleError, shorten
 from ttscale.run.config import RayConfig
 from ttscale.run.display import Display
 
@@ -59,7 +59,7 @@ def connected(address: str, config: RayConfig, display: Display) -> Iterator[Mod
         if address != AUTO:
             raise _no_cluster(address) from error
         display.say("no Ray cluster is running here: starting one on this machine")
-        ray.init(address="local", include_dashboard=False, **quiet)
+        _start_here(ray, quiet)
         try:
             _refuse_small(ray, config)
         except InputError:
@@ -69,6 +69,18 @@ def connected(address: str, config: RayConfig, display: Display) -> Iterator[Mod
         yield ray
     finally:
         ray.shutdown()
+
+
+def _start_here(ray: ModuleType, options: Mapping[str, Any]) -> None:
+    """Make a cluster of this machine. Raises TTScaleError where Ray's processes do not come up."""
+    try:
+        ray.init(address="local", include_dashboard=False, **options)
+    except Exception as error:  # Ray raises nothing narrower when its own processes are too slow
+        ray.shutdown()
+        raise TTScaleError(
+            f"Ray could not be started on this machine\n  got:   {shorten(str(error))}\n"
+            "  try:   again when less runs here, or `ray start --head` first"
+        ) from error
 
 
 def _refuse_silence(address: str) -> None:
