@@ -61,7 +61,7 @@ async def _drive(address: str, sheet: Sheet, display: Display) -> None:
             nonlocal started
             started = time.monotonic()
             work.provenance = note_provenance(experiment, folder, about.provenance)
-            say_inexact(work, display)
+            say_inexact(work.provenance, display)
             work.simulated = about.simulated
             borrowing = borrow(journal, folder, about.fingerprint, display, fresh=fresh)
             display.begin(work.n_pairs, crew, crew)

@@ -92,6 +92,7 @@ async def here(sheet: Sheet, display: Display) -> None:
         journal = stack.enter_context(open_journal(folder, display))
         judge = await stack.enter_async_context(Judge(config, journal))
         models = await start_models(stack, config, folder, display)
+        say_inexact(models.provenance(), display)
         engine = models.policy
         borrow(journal, folder, engine.fingerprint, display, fresh=fresh)
         problems = prepare(experiment, engine, items, chosen, display)
@@ -112,7 +113,6 @@ async def here(sheet: Sheet, display: Display) -> None:
             note_provenance(experiment, folder, models.provenance()),
             engine.simulated,
         )
-        say_inexact(work, display)
         books = stack.enter_context(Books(folder, score_names(chosen)))
         desk = Desk(chosen, judge, ledgers, books.add)
 
@@ -186,9 +186,9 @@ def note_provenance(
     return provenance
 
 
-def say_inexact(work: Work, display: Display) -> None:
+def say_inexact(provenance: Mapping[str, Any], display: Display) -> None:
     """Say so where token ids are not those that the models wrote."""
-    if not exact_tokens(work.provenance):
+    if not exact_tokens(provenance):
         display.say(f"warning: {INEXACT}")
 
 
