@@ -37,6 +37,7 @@ def summarise(work: Work, pool: Pool, before: Mapping[str, Any] | None = None) -
         "seconds": round(seconds, 3),
         "n_sampled_tokens": n_tokens,
         "tokens_per_second": round(n_tokens / seconds, 1) if n_tokens and seconds else None,
+        "machine_seconds": sum(share for (_, replayed), share in times.items() if not replayed),
         "samples": [sample_set(pool.select(name), name, rng) for name in pool.sample_sets],
         "strategies": [_strategy(work, arm.label, flops, times, rng) for arm in work.arms],
         "tokens": tokens(work),
@@ -151,22 +152,26 @@ def _flops(work: Work) -> dict[tuple[str, str], float]:
     return {(row["arm"], row["kind"]): row["flops_sum"] for row in sums.to_pylist()}
 
 
-def _machine_seconds(work: Work) -> dict[str, float]:
-    """Seconds of the machine by arm, whoever paid for its samples."""
+def _machine_seconds(work: Work) -> dict[tuple[str, bool], float]:
+    """Seconds of the machine by arm and whether it was replayed; empty without entries."""
     from ttscale.cost import machine_seconds
 
     table = work.ledger.table()
     columns = ("started", "seconds", "replayed")
     shares = machine_seconds(*(table[c].to_numpy(zero_copy_only=False) for c in columns))
-    sums = table.append_column("share", [shares]).group_by(["arm"]).aggregate([("share", "sum")])
-    return {row["arm"]: row["share_sum"] for row in sums.to_pylist()}
+    sums = (
+        table.append_column("share", [shares])
+        .group_by(["arm", "replayed"])
+        .aggregate([("share", "sum")])
+    )
+    return {(row["arm"], row["replayed"]): row["share_sum"] for row in sums.to_pylist()}
 
 
 def _strategy(
     work: Work,
     label: str,
     flops: Mapping[tuple[str, str], float],
-    times: Mapping[str, float],
+    times: Mapping[tuple[str, bool], float],
     rng: np.random.Generator,
 ) -> dict[str, Any]:
     """One arm: accuracy with its interval, what it cost, and how its answers ended."""
@@ -195,6 +200,7 @@ def _strategy(
     entry["held_tokens_per_step"] = float(np.mean(held)) if held else None
     spent = {kind: total / n for (arm_label, kind), total in flops.items() if arm_label == label}
     entry["flops_per_problem"] = spent or None
-    entry["machine_seconds_per_problem"] = times[label] / n if label in times else None
+    shares = [share for (arm_label, _), share in times.items() if arm_label == label]
+    entry["machine_seconds_per_problem"] = sum(shares) / n if shares else None
     entry["errors"] = sorted({o.error for o in outcomes if o.error})[:5]
     return entry
