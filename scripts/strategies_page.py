@@ -76,8 +76,9 @@ equally among the sequences under way.
 Here strategies that draw and choose come first, and those in which a model of 135M parameters must
 read its own work come last: rounds of answers, a summary, documents, an agent's rewards. On
 {problems} problems none differs surely from `single`, nor from a majority of 8, once all
-comparisons are counted (paired over problems, Holm). Most of these sums are written in one line, so that searches
-by line have little to search; `search_embedded.yaml` gives them a task of several steps.
+comparisons are counted (paired over problems, Holm). Most of these sums are written in one line, so
+that searches by line have little to search; `search_embedded.yaml` gives them a task of several
+steps.
 """
 
 

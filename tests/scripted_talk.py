@@ -16,7 +16,7 @@ from tests.scripted import ScriptedEngine, make_problem, make_session
 from ttscale.context import Context, OutOfBudget
 from ttscale.engine.protocol import Completion, Sampling
 from ttscale.record.journal import Journal
-from ttscale.run.runner import best_finished
+from ttscale.run.play import best_finished
 from ttscale.strategy import Strategy, Verifier
 from ttscale.trace import Answer, Path
 

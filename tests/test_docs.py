@@ -19,8 +19,8 @@ from ttscale.cli import app
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-OWN_TESTS = {"search", "verifiers", "writing"}
-"""Pages whose code is a plug-in, which a test of its own runs."""
+OWN_TESTS = {"search", "serve", "verifiers", "writing"}
+"""Pages whose code is a plug-in or asks a server, which a test of its own runs."""
 HERE = re.compile(r"results/reference\b|^ttscale cost --model [\w-]+ ")
 """Commands that need no more than a checkout."""
 

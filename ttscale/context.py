@@ -73,6 +73,8 @@ class Context:
         self.step, self.chat = step, chat
         self.finished: list[Path] = []
         """Every finished path that continues the problem's prompt, in order of asking."""
+        self.grown: list[Path] = []
+        """Every path that was sampled, in order of asking; a verifier's own are not among them."""
         self.scores: dict[Path, float] = {}
         """Scores given so far."""
         self.plain: dict[bytes, Sampling] = {}
@@ -352,9 +354,10 @@ class Context:
                 stored.payer != self._payer,
             )
         )
-        own = parent.root is self.problem.root
-        if child.done and own and branch.kind == "generate":
-            self.finished.append(child)
+        if branch.kind == "generate":
+            self.grown.append(child)
+            if child.done and parent.root is self.problem.root:
+                self.finished.append(child)
         return child
 
     async def race(
@@ -449,12 +452,16 @@ class Context:
             parent.tokens_left = sum(strand.tokens_left or 0 for strand in strands)
         return results
 
+    def response(self, path: Path) -> str:
+        """What the model said, with the mark by which the prompt opened its thinking, if it did."""
+        prompt_end = self._engine(path).decode(path.root.token_ids[-PROMPT_END:])
+        return opening(prompt_end) + path.response
+
     def answer(self, path: Path) -> str | None:
         """The answer a finished path gives, None if there is none."""
         if path not in self._answers:
-            prompt_end = self._engine(path).decode(path.root.token_ids[-PROMPT_END:])
-            response = opening(prompt_end) + path.response
-            self._answers[path] = self._session.grading.answer(self.problem, response)
+            found = self._session.grading.answer(self.problem, self.response(path))
+            self._answers[path] = found
         return self._answers[path]
 
     async def classes(self, paths: Sequence[Path]) -> list[int | None]:

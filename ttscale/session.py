@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from hashlib import blake2b
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
 from ttscale.engine.protocol import Completion, Engine, Sampling, Scorer, Scores
 from ttscale.errors import InputError
-from ttscale.record.journal import Journal, Stored, StoredScore
-from ttscale.record.ledger import Ledger
+from ttscale.record.journal import Span, Stored, StoredScore
+from ttscale.record.ledger import Bill
 from ttscale.trace import Finish, Problem
 
 T = TypeVar("T")
@@ -33,6 +33,28 @@ class Grading(Protocol):
 
     async def classes(self, problem: Problem, answers: Sequence[str | None]) -> list[int | None]:
         """Equivalence classes, numbered by first occurrence; None for a missing answer."""
+
+
+class Memory(Protocol):
+    """Where a session notes what models gave it: a run's journal, or one that is not kept."""
+
+    def read(self, base: bytes, first: int, n: int) -> dict[int, Stored]:
+        """The streams first … first + n − 1 of a call that are known, by stream index."""
+
+    def write(self, base: bytes, stream: int, payer: str, completion: Completion) -> None:
+        """Note a finished stream."""
+
+    async def seek(self, spans: Sequence[Span]) -> bool:
+        """Fetch these streams from wherever else they may be; False where that is nowhere."""
+
+    def read_score(self, key: bytes) -> StoredScore | None:
+        """The score of a prefix, if it is known."""
+
+    def write_score(self, key: bytes, payer: str, scores: Scores) -> None:
+        """Note the score of a prefix."""
+
+    def commit(self) -> None:
+        """Keep what was noted."""
 
 
 class _Flight(NamedTuple):
@@ -69,8 +91,8 @@ class Session:
     def __init__(
         self,
         engine: Engine,
-        journal: Journal,
-        ledger: Ledger,
+        journal: Memory,
+        ledger: Bill,
         grading: Grading,
         *,
         seed: int = 0,
@@ -89,6 +111,7 @@ class Session:
         """How samples that were to end with a step ended."""
         self._flights: dict[tuple[bytes, int], _Flight] = {}
         self._scoring: dict[bytes, asyncio.Future[StoredScore]] = {}
+        self._requests: set[asyncio.Future[Any]] = set()
 
     def scorer(self, name: str) -> Scorer:
         """A reward model by the name the experiment gives it. Raises InputError for no such one."""
@@ -100,6 +123,17 @@ class Session:
             return self.engine
         hint = "{name: embedded, engine: vllm}"
         return _named(self.engines, name, "model that generates", hint)
+
+    def cancel(self) -> None:
+        """Cancel what models are still asked for, when nobody waits for it any more."""
+        for request in list(self._requests):
+            request.cancel()
+
+    def _hold(self, requests: Iterable[asyncio.Future[Any]]) -> None:
+        """Know of requests for as long as they are in flight."""
+        for request in requests:
+            self._requests.add(request)
+            request.add_done_callback(self._requests.discard)
 
     def note_finish(self, sampling: Sampling, finish: Finish) -> None:
         """Count how calls that asked for a step ended."""
@@ -123,6 +157,8 @@ class Session:
         """
         base = call.base
         found = self.journal.read(base, first, n)
+        if len(found) < n and await self.journal.seek([Span(base, first, n)]):
+            found = self.journal.read(base, first, n)
         if len(found) < n:
             flights = self._flights
             missing = [i for i in range(first, first + n) if i not in found]
@@ -138,6 +174,7 @@ class Session:
     def _launch(self, call: Call, first: int, n: int, payer: str) -> None:
         base = call.base
         futures = call.engine.submit(call.prefix, call.sampling, base_seed(base) + first, n)
+        self._hold(futures)
         for stream, future in enumerate(futures, start=first):
             self._flights[base, stream] = _Flight(future, payer)
 
@@ -181,7 +218,12 @@ class Session:
 
         Only what is not known is asked for, and what another strategy waits for is waited for.
         """
-        found = {key: score for key in keys if (score := self.journal.read_score(key))}
+        read = self.journal.read_score
+        found = {key: score for key in keys if (score := read(key))}
+        if len(found) < len(keys):
+            unknown = [Span(key, 0, 1) for key in keys if key not in found]
+            if await self.journal.seek(unknown):
+                found = {key: score for key in keys if (score := read(key))}
         missing = [
             (key, position)
             for key, position in zip(keys, positions, strict=True)
@@ -207,6 +249,7 @@ class Session:
         futures = {key: loop.create_future() for key, _ in missing}
         self._scoring.update(futures)
         request = scorer.score(token_ids, [position for _, position in missing])
+        self._hold([request])
 
         def landed(request: asyncio.Future[Scores]) -> None:
             failure = None if request.cancelled() else request.exception()
@@ -237,7 +280,10 @@ class Session:
 
         The outcome is journaled as a whole, so that it is the same when it is replayed.
         """
-        kept = [self.journal.read(call.base, 0, n) for call in calls]
+        spans = [Span(call.base, 0, n) for call in calls]
+        kept = [self.journal.read(*span) for span in spans]
+        if any(len(streams) < n for streams in kept) and await self.journal.seek(spans):
+            kept = [self.journal.read(*span) for span in spans]
         if all(len(streams) == n for streams in kept):
             return [[streams[i] for i in range(n)] for streams in kept]
         groups = [
@@ -245,6 +291,7 @@ class Session:
             for call in calls
         ]
         streams = [future for group in groups for future in group]
+        self._hold(streams)
         await _all_done(streams, count=min(finish, len(streams)))
         for call, group in zip(calls, groups, strict=True):
             call.engine.abort([future for future in group if not future.done()])

@@ -64,10 +64,12 @@ class Verifier(ABC):
     """What a path is worth; higher is better.
 
     `oracle` says that the verifier looks at the reference answer: its results are a bound, not a
-    method, and are labelled so wherever they appear.
+    method, and are labelled so wherever they appear. `needs_tests` says that it has scores only for
+    programming problems.
     """
 
     oracle: ClassVar[bool] = False
+    needs_tests: ClassVar[bool] = False
 
     @abstractmethod
     async def __call__(

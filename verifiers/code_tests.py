@@ -6,7 +6,7 @@ import asyncio
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Gt
 
@@ -32,6 +32,8 @@ class CodeTests(Verifier):
         scored together, each run on every program (CodeMonkeys: Ehrlich et al., 2025, 2501.14723).
     seconds : processor time for each test.
     """
+
+    needs_tests: ClassVar[bool] = True
 
     suite: Literal["visible", "generated"] = "visible"
     seconds: Annotated[float, Gt(0)] = 5.0

@@ -39,7 +39,7 @@ from ttscale.engine.simulated import SimulatedEngine
 from ttscale.record.journal import Journal
 from ttscale.record.ledger import Ledger
 from ttscale.run.config import Experiment, load, make_engine
-from ttscale.run.runner import prepare
+from ttscale.run.prepare import prepare
 from ttscale.run.sweep import Arm, arms
 from ttscale.session import Session
 from ttscale.strategy import Verifier

@@ -31,9 +31,10 @@ from ttscale.engine.vllm import VLLMConfig, VLLMEngine
 from ttscale.engine.vllm_process import engine_arguments
 from ttscale.record.journal import Journal
 from ttscale.record.ledger import Ledger
+from ttscale.run.attempt import attempt
 from ttscale.run.config import Experiment, load
 from ttscale.run.judging import Judge
-from ttscale.run.runner import attempt, prepare
+from ttscale.run.prepare import prepare
 from ttscale.run.sweep import Arm, arms
 from ttscale.session import Session, base_seed
 from ttscale.trace import Problem

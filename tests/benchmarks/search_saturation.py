@@ -23,9 +23,9 @@ from tests.benchmarks.saturation import bare_rate, set_stage, summary
 from ttscale.engine.vllm import VLLMEngine
 from ttscale.record.journal import Journal
 from ttscale.record.ledger import Ledger
+from ttscale.run.attempt import attempt
 from ttscale.run.config import Experiment
 from ttscale.run.judging import Judge
-from ttscale.run.runner import attempt
 from ttscale.run.sweep import Arm
 from ttscale.session import Session
 from ttscale.trace import Problem

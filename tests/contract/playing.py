@@ -17,9 +17,10 @@ from ttscale.engine.protocol import Completion, EngineDied
 from ttscale.engine.simulated import SimulatedConfig, SimulatedEngine
 from ttscale.record.journal import Journal
 from ttscale.record.ledger import Ledger, Totals
+from ttscale.run.attempt import attempt
 from ttscale.run.config import Experiment, load
 from ttscale.run.judging import Judge
-from ttscale.run.runner import attempt, prepare
+from ttscale.run.prepare import prepare
 from ttscale.run.sweep import arms
 from ttscale.run.work import Outcome
 from ttscale.session import Session

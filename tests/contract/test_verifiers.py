@@ -19,7 +19,7 @@ from ttscale.engine.simulated import SimulatedConfig, SimulatedScorer
 from ttscale.record.journal import Journal
 from ttscale.record.ledger import Ledger
 from ttscale.run.judging import Judge
-from ttscale.run.runner import prepare
+from ttscale.run.prepare import prepare
 from ttscale.run.sweep import arms
 from ttscale.session import Session
 

@@ -43,7 +43,7 @@ def extract(text: str, rule: Rule) -> str | None:
         return next((found for part in rule if (found := extract(text, part)) is not None), None)
     if rule == "code":
         return program_in(text)
-    found = _last_match(text, rule.regex) if isinstance(rule, Regex) else _RULES[rule](text)
+    found = _last_match(text, rule.regex) if isinstance(rule, Regex) else RULES[rule](text)
     return (found or "").strip() or None
 
 
@@ -102,7 +102,7 @@ def _choice(text: str) -> str | None:
     return None
 
 
-_RULES: dict[str, Callable[[str], str | None]] = {
+RULES: dict[str, Callable[[str], str | None]] = {
     "whole": str.strip,
     "last_line": _last_line,
     "last_number": _last_number,

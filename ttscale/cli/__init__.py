@@ -12,7 +12,20 @@ import sys
 
 import typer
 
-from ttscale.cli import compare, cost, fit, hardware, listing, plan, run, train_prm
+from ttscale.cli import (
+    compare,
+    cost,
+    export_pool,
+    fit,
+    hardware,
+    import_pool,
+    listing,
+    plan,
+    report,
+    run,
+    serve,
+    train_prm,
+)
 from ttscale.errors import InputError, Interrupted, TTScaleError
 
 app = typer.Typer(
@@ -23,11 +36,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(run.run)
+app.command(cls=run.Command)(run.run)
 app.command()(fit.fit)
 app.command()(plan.plan)
 app.command()(compare.compare)
+app.command()(report.report)
+app.command()(report.view)
+app.command()(serve.serve)
 app.command()(train_prm.train_prm)
+app.command(name="import")(import_pool.import_pool)
+app.command(name="export")(export_pool.export_pool)
 app.command(name="list")(listing.list_names)
 app.command()(cost.cost)
 

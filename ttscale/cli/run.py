@@ -10,11 +10,23 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from ttscale.cli.options import Fresh, Results
 
 FIGURE = "strategies.svg"
 """The figure's name in a run folder."""
+
+
+class Command(TyperCommand):
+    """A command whose `--ray` takes an address or none, which typer has no word for."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Write the address that `--ray` alone stands for after it."""
+        whole: list[str] = []
+        for arg, following in zip(args, [*args[1:], "-"], strict=True):
+            whole += [arg, "auto"] if arg == "--ray" and following.startswith("-") else [arg]
+        return super().parse_args(ctx, whole)
 
 
 def run(
@@ -27,6 +39,15 @@ def run(
     ] = None,
     results: Results = Path("results"),
     fresh: Fresh = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[ADDRESS]",
+            help="Spread the problems over a Ray cluster: HOST:PORT; without ADDRESS the one this "
+            "machine belongs to, or this machine alone.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Run an experiment or a sweep, or go on with one that was stopped."""
@@ -39,7 +60,13 @@ def run(
     from ttscale.run.runner import run as run_experiment
     from ttscale.run.tables import print_summary
 
-    folder = run_experiment(load(config, changes or ()), results, make_display(), fresh=fresh)
+    experiment, display = load(config, changes or ()), make_display()
+    if ray is None:
+        folder = run_experiment(experiment, results, display, fresh=fresh)
+    else:
+        from ttscale.cluster.driver import run_on_ray
+
+        folder = run_on_ray(experiment, results, display, fresh=fresh, address=ray)
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     drawn = _draw(summary, folder / FIGURE)
     if as_json:

@@ -169,9 +169,18 @@ class VLLMProcess:
                 where=f"model {self.config.model}",
                 hint="set `benchmark.prompt.chat: false` for plain completion",
             )
-        ids = self._tokenizer.apply_chat_template(
-            list(messages), tokenize=True, add_generation_prompt=reply, return_dict=False
-        )
+        from jinja2 import TemplateError
+
+        try:
+            ids = self._tokenizer.apply_chat_template(
+                list(messages), tokenize=True, add_generation_prompt=reply, return_dict=False
+            )
+        except TemplateError as error:
+            raise InputError(
+                "the model's chat template refuses these messages",
+                where=f"model {self.config.model}",
+                got=str(error),
+            ) from error
         return array(TOKEN, ids)
 
     def require_token(self, token: str, where: str) -> None:

@@ -9,12 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from ttscale.errors import InputError, closest
+from ttscale.record.large import LARGE
 from ttscale.record.pool import Counts, Pool
 from ttscale.record.samples import SampleSet
+from ttscale.record.tally import Tally
 from ttscale.stats import log_spaced, pass_at_k
 from ttscale.stats.pool_curves import Curves, curves
 
 COVERAGE = "coverage"
+
+NO_CLASSES = "the pool has no answer classes (column answer_class), so there are no votes"
 
 
 def choose_samples(sets: Sequence[SampleSet], name: str | None = None) -> SampleSet:
@@ -64,6 +68,8 @@ def sampled_curves(
     ks = np.union1d(log_spaced(smallest), powers)
     if fit_up_to is not None and fit_up_to <= smallest:
         ks = np.union1d(ks, fit_up_to)
+    if samples.tally is not None:
+        return _tally_curves(samples, samples.tally, ks)
     if pool is None:
         n, c = counts.n_samples, counts.n_correct
         coverage = pass_at_k(n[:, None], c[:, None], ks)
@@ -71,6 +77,33 @@ def sampled_curves(
         ids = np.array(counts.problem_ids)
         return Curves(ids, ks, n, c, none, none, {}, {COVERAGE: coverage}), []
     return _pool_curves(samples, pool, ks, rng)
+
+
+def _tally_curves(
+    samples: SampleSet, tally: Tally, ks: npt.NDArray[np.int64]
+) -> tuple[Curves, list[str]]:
+    """Coverage and votes of a large pool, from its counts."""
+    counts = tally.counts
+    matrices = {COVERAGE: tally.coverage(ks)}
+    notes = []
+    if tally.voted:
+        matrices["majority"] = tally.votes(ks)
+    else:
+        notes.append(NO_CLASSES)
+    if samples.left_out:
+        notes.append(
+            f"this pool is reduced to counts, for it has more than {LARGE:,} rows, so there are "
+            f"no curves for the scores of {', '.join(samples.left_out)}"
+        )
+    if counts.n_ungradable.any():
+        notes.append(_ungradable(counts.n_ungradable))
+    ids = np.array(counts.problem_ids)
+    n, c = counts.n_samples, counts.n_correct
+    return Curves(ids, ks, n, c, tally.n_abstain, counts.n_ungradable, {}, matrices), notes
+
+
+def _ungradable(n: npt.NDArray[np.int64]) -> str:
+    return f"{int(n.sum()):,} ungradable samples count as wrong"
 
 
 def _pool_curves(
@@ -86,7 +119,7 @@ def _pool_curves(
     if has_column(pool, "answer_class") and pool.table["answer_class"].null_count < len(pool):
         classes = pool.classes()
     else:
-        notes.append("the pool has no answer classes (column answer_class), so there are no votes")
+        notes.append(NO_CLASSES)
     for name in pool.score_names:
         score = pool.scores(name)
         if np.isnan(score).all():
@@ -112,7 +145,7 @@ def _pool_curves(
                 "in best-of-k and cast no weighted vote"
             )
     if table.n_ungradable.any():
-        notes.append(f"{int(table.n_ungradable.sum()):,} ungradable samples count as wrong")
+        notes.append(_ungradable(table.n_ungradable))
     named = replace(table, problems=np.array(ids), matrices=matrices, standard_errors=errors)
     return named, notes
 

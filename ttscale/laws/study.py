@@ -113,6 +113,7 @@ class Study:
             "model": metadata.get("model"),
             "benchmark": metadata.get("benchmark"),
             "simulated": self.samples.simulated,
+            "imported": self.samples.imported,
             "oracles": [name for name in self.selectors if self.is_oracle(name)],
             "n_problems": len(n),
             "n_samples": int(n.sum()),
@@ -176,6 +177,10 @@ class Study:
         """How the samples ended; None for what the source does not say."""
         table, pool = self.curves, self.samples.pool
         truncated = abstained = None
+        tally = self.samples.tally
+        counted = pool is not None or tally is not None
+        if tally is not None:
+            truncated = tally.ends.get("n_truncated")
         if pool is not None and has_column(pool, "finish_reason"):
             truncated = pool.table["finish_reason"].to_pylist().count("length")
         if "majority" in table.matrices:
@@ -184,7 +189,7 @@ class Study:
             "n_correct": int(table.n_correct.sum()),
             "n_never_solved": int((table.n_correct == 0).sum()),
             "n_always_solved": int((table.n_correct == table.n_samples).sum()),
-            "n_ungradable": None if pool is None else int(table.n_ungradable.sum()),
+            "n_ungradable": int(table.n_ungradable.sum()) if counted else None,
             "n_truncated": truncated,
             "n_abstained": abstained,
             "n_nan_scores": {name: int(n.sum()) for name, n in table.n_nan_scores.items()},

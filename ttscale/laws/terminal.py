@@ -66,6 +66,8 @@ def _heading(record: Record) -> Iterator[RenderableType]:
     yield Text(f"{name}: " + ", ".join(filter(None, (about, size))), style="bold")
     if record["simulated"]:
         yield Text("SIMULATED: these samples come from a simulation.", style="bold")
+    if record["imported"]:
+        yield Text(f"IMPORTED: these samples were written by {record['imported']}.", style="bold")
     counts = record["counts"]
     ends = [f"{counts['n_correct']:,} right"]
     ends += [

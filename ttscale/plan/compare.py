@@ -324,6 +324,8 @@ def _notes(samples: Sequence[SampleSet], found: Sequence[Arena], ids: tuple[str,
     for arena in found:
         if arena.samples.simulated:
             notes.append(f"{arena.samples.label} is simulated")
+        if arena.samples.imported:
+            notes.append(f"{arena.samples.label} is imported from {arena.samples.imported}")
         n_ungradable = int(np.isnan(arena.rows.correct).sum())
         if n_ungradable:
             notes.append(f"{arena.samples.label}: {n_ungradable} ungradable answers count as wrong")

@@ -11,6 +11,7 @@ import numpy as np
 
 from ttscale.errors import InputError, closest
 from ttscale.plan.sources import Rows, Run, Source, read_run
+from ttscale.record.large import LARGE
 from ttscale.record.samples import SampleSet
 from ttscale.stats.arrays import BoolArray, FloatArray, IntArray
 
@@ -125,6 +126,8 @@ def _refuse_unknown(samples: Sequence[SampleSet], verifiers: Sequence[str] | Non
 
 
 def _why_not(samples: SampleSet) -> str:
+    if samples.tally is not None:
+        return f"a pool of more than {LARGE:,} rows is read as counts, without its scores"
     if samples.pool is None:
         return "a counts file has no scores"
     if not samples.independent:

@@ -48,6 +48,7 @@ def _baselines(base: Baselines) -> dict[str, Any]:
         "model": samples.metadata.get("model"),
         "benchmark": samples.metadata.get("benchmark"),
         "simulated": samples.simulated,
+        "imported": samples.imported,
         "n_samples": [sizes.min(), sizes.max()],
         "n_rows": sizes.sum(),
         "n_correct": np.nansum(arena.rows.correct),

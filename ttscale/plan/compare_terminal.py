@@ -55,9 +55,10 @@ def _title(pool: Mapping[str, Any], record: Mapping[str, Any]) -> str:
     low, high = pool["n_samples"]
     size = f"{low}" if low == high else f"{low} to {high}"
     of = " on ".join(str(pool[key]) for key in ("model", "benchmark") if pool[key])
-    simulated = " (simulated)" if pool["simulated"] else ""
+    origin = " (simulated)" if pool["simulated"] else ""
+    origin += " (imported)" if pool["imported"] else ""
     return (
-        f"{pool['label']}{simulated}{': ' + of if of else ''}, {record['n_problems']} problems × "
+        f"{pool['label']}{origin}{': ' + of if of else ''}, {record['n_problems']} problems × "
         f"{size} samples; of {pool['n_rows']} samples {pool['n_correct']:.0f} are right, "
         f"{pool['n_truncated']} truncated, {pool['n_ungradable']} ungradable"
     )

@@ -49,6 +49,7 @@ def _paint(plan: Mapping[str, Any], figure: Figure) -> None:
         label = name if one_set else f"{name}, {each['source']} {each['sample_set']}".strip()
         label += " (bound)" if each["bound"] else ""
         label += " (simulated)" if each["simulated"] else ""
+        label += " (imported)" if each["imported"] else ""
         colour = COLOURS[index % len(COLOURS)]
         inside = [point for point in each["curve"] if not point["extrapolated"]]
         beyond = [point for point in each["curve"] if point["extrapolated"]]

@@ -145,7 +145,7 @@ def plan(
         raise InputError("a pilot is at least one sample", where="--pilot", got=pilot)
     spend = Budget.parse(budget, problems)
     meter = Meter(
-        spend.dimension, Hardware.load(hardware) if hardware else None, _architectures(models)
+        spend.dimension, Hardware.load(hardware) if hardware else None, architectures(models)
     )
     rng = np.random.default_rng(seed)
     sources = read_sources(paths)
@@ -184,7 +184,7 @@ def plan(
     )  # fmt: skip
 
 
-def _architectures(models: Sequence[str]) -> dict[str, str]:
+def architectures(models: Sequence[str]) -> dict[str, str]:
     """`--model` options: by the recorded name, '' for all."""
     found = {}
     for text in models:

@@ -51,6 +51,7 @@ def record(plan: Plan) -> dict[str, object]:
                 "selector": each.selector,
                 "model": each.model,
                 "simulated": each.simulated,
+                "imported": plan.sources.is_imported(each.source),
                 "bound": each.bound,
                 "law": each.far.law if each.far else None,
                 "curve": [
@@ -90,6 +91,7 @@ def point(plan: Plan, index: int) -> dict[str, Any]:
         "cost": float(points.cost[index]),
         "extrapolated": bool(points.extrapolated[index]),
         "simulated": each.simulated,
+        "imported": plan.sources.is_imported(each.source),
     }
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ttscale.errors import InputError
-from ttscale.record.samples import SampleSet, read_samples
+from ttscale.record.samples import SampleSet, imported_from, read_samples
 from ttscale.stats.arrays import BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -148,6 +148,10 @@ class Sources:
     metadata: Mapping[str, Mapping[str, Any]]
     notes: tuple[str, ...]
 
+    def is_imported(self, source: str) -> bool:
+        """Whether another tool wrote the samples of a source."""
+        return imported_from(self.metadata.get(source, {})) is not None
+
 
 def is_on_a_curve(label: str) -> bool:
     """Whether an arm, by its label, is a selector over independent samples."""
@@ -262,6 +266,7 @@ def _standing(sets: Sequence[SampleSet], n_problems: int) -> list[str]:
         )
     elif simulated:
         notes.append("all numbers come from a simulation")
+    notes += [f"{each.label} is imported from {each.imported}" for each in sets if each.imported]
     unfinished = [each.source for each in sets if each.metadata.get("complete") is False]
     if unfinished:
         notes.append(f"{', '.join(dict.fromkeys(unfinished))} is a run that has not ended")

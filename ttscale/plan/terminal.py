@@ -41,7 +41,8 @@ def render(plan: Entry) -> RenderableType:
 
 def as_text(plan: Entry, width: int = WIDTH) -> str:
     """The same as plain text."""
-    console = Console(file=io.StringIO(), width=width, color_system=None)
+    # force_jupyter: in a notebook rich would show the text there instead of writing it.
+    console = Console(file=io.StringIO(), width=width, color_system=None, force_jupyter=False)
     console.print(render(plan), highlight=False)
     assert isinstance(console.file, io.StringIO), "it was made above"
     return console.file.getvalue()
@@ -269,6 +270,7 @@ def _where(entry: Entry) -> str:
     place = str(entry["source"]) + (
         f" [{name}]" if name and entry["selector"] != "strategy" else ""
     )
+    place += " (imported)" if entry["imported"] else ""
     return place + (" (simulated)" if entry["simulated"] else "")
 
 

@@ -25,7 +25,7 @@ from ttscale.record.ledger import Ledger
 from ttscale.run.config import Experiment, make_engine
 from ttscale.run.display import Display
 from ttscale.run.judging import Judge
-from ttscale.run.runner import prepare
+from ttscale.run.prepare import prepare
 from ttscale.run.sweep import arms
 from ttscale.session import Session
 from ttscale.trace import Path, Problem
@@ -176,7 +176,8 @@ async def sample(
         provenance = {"fingerprint": engine.fingerprint, **engine.provenance()}
         write_json(provenance, folder / "provenance.json")
         (arm,) = arms(experiment)
-        session = Session(engine, journal, Ledger(), judge, seed=experiment.config.seed)
+        ledger = Ledger()
+        session = Session(engine, journal, ledger, judge, seed=experiment.config.seed)
         problems = {
             name: prepare(experiment, engine, items, [arm], display)
             for name, (items, _) in parts.items()
@@ -190,4 +191,4 @@ async def sample(
         finally:
             display.end()
             journal.commit()
-            session.ledger.write(folder / "ledger.parquet")
+            ledger.write(folder / "ledger.parquet")

@@ -4,6 +4,9 @@ The journal is the ground truth of a run. A call is known by its key alone, so t
 any instant and started again replays what it has, and two strategies that ask for the same samples
 share them. Engines reproduce seeds only on the same hardware and version; the journal always does.
 
+A run that is spread over machines has a journal on each, and one that all of them flow into: the
+others hand it every row they commit, and ask it for what they lack.
+
 Writes are grouped: whatever finishes in one turn of the event loop is committed together, and no
 caller sees a result before it is committed. SQLite's write-ahead log with `synchronous=NORMAL`
 keeps every commit through the death of the process.
@@ -13,9 +16,9 @@ from __future__ import annotations
 
 import sqlite3
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path as FilePath
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -51,6 +54,37 @@ class StoredScore(NamedTuple):
     payer: str
 
 
+class Span(NamedTuple):
+    """The streams first … first + n − 1 of a call."""
+
+    base: bytes
+    first: int
+    n: int
+
+
+class Rows(NamedTuple):
+    """Rows as they lie in the file.
+
+    Attributes
+    ----------
+    calls : key, stream index, who paid, and what came of it.
+    facts : key and value.
+    """
+
+    calls: list[tuple[bytes, int, str, bytes]]
+    facts: list[tuple[bytes, bytes]]
+
+
+class Upstream(Protocol):
+    """The journal that another one flows into."""
+
+    def committed(self, rows: Rows) -> None:
+        """Take what was committed."""
+
+    async def lookup(self, spans: Sequence[Span], facts: Sequence[bytes]) -> Rows:
+        """What is known of these streams and facts."""
+
+
 class _Payload(msgspec.Struct, array_like=True, frozen=True):
     """A completion as it lies in the file: ids as int32, log-probabilities as float32."""
 
@@ -75,19 +109,22 @@ class Journal:
     Parameters
     ----------
     path : the SQLite file; made if absent.
+    upstream : the journal that this one flows into, if there is one.
 
     Raises InputError for a file of another version or a damaged one, TTScaleError when the disk is
     full.
     """
 
-    def __init__(self, path: FilePath) -> None:
+    def __init__(self, path: FilePath, upstream: Upstream | None = None) -> None:
         self.path = path
+        self._upstream = upstream
         self._db = _open(path)
         # One transaction is always open, so that a read takes no lock of its own.
         self._db.execute("BEGIN")
         self._siblings: list[tuple[str, sqlite3.Connection]] = []
         self._calls: dict[tuple[bytes, int], tuple[str, bytes]] = {}
         self._facts: dict[bytes, bytes] = {}
+        self._received = False
 
     def borrow_from(self, runs: Iterable[FilePath]) -> None:
         """Look for missing samples in the journals of these run folders too, and copy them here."""
@@ -108,6 +145,63 @@ class Journal:
         if len(found) < n:
             found |= self._borrow(base, [i for i in range(first, first + n) if i not in found])
         return found
+
+    async def seek(self, spans: Sequence[Span]) -> bool:
+        """Fetch from upstream what it has of these streams; False where that is nothing."""
+        return self._upstream is not None and await self._fetch(self._upstream, spans, ())
+
+    async def seek_fact(self, key: bytes) -> bool:
+        """The same for a small fact."""
+        return self._upstream is not None and await self._fetch(self._upstream, (), [key])
+
+    async def _fetch(
+        self, upstream: Upstream, spans: Sequence[Span], facts: Sequence[bytes]
+    ) -> bool:
+        rows = await upstream.lookup(spans, facts)
+        self.receive(rows)
+        return bool(rows.calls or rows.facts)
+
+    def lookup(self, spans: Iterable[Span], facts: Iterable[bytes]) -> Rows:
+        """What is known of these streams and facts, as rows."""
+        calls = []
+        for span in spans:
+            self.read(*span)  # borrows what another run has
+            window = (span.base, span.first, span.first + span.n)
+            calls += [(span.base, *row) for row in self._db.execute(_READ, window)]
+            for stream in range(span.first, span.first + span.n):
+                if waiting := self._calls.get((span.base, stream)):
+                    calls.append((span.base, stream, *waiting))
+        known = [(key, value) for key in facts if (value := self.read_fact(key)) is not None]
+        return Rows(calls, known)
+
+    def receive(self, rows: Rows) -> None:
+        """Take rows of another journal of this run; they are kept once `commit` has returned."""
+        try:
+            self._db.executemany(_ADD_CALL, rows.calls)
+            self._db.executemany(_ADD_FACT, rows.facts)
+        except sqlite3.DatabaseError as error:
+            raise _trouble(self.path, error) from error
+        self._received |= bool(rows.calls or rows.facts)
+
+    def merge(self, path: FilePath) -> int:
+        """Take all rows of another journal of this run, committed; how many calls were new."""
+        Journal(path).close()  # brings what a killed process left into the file
+        before = self.n_calls()
+        self.commit()
+        try:
+            self._db.execute("COMMIT")
+            self._db.execute("ATTACH ? AS other", (str(path),))
+            self._db.execute("BEGIN")
+            self._db.execute("INSERT OR IGNORE INTO main.calls SELECT * FROM other.calls")
+            self._db.execute("INSERT OR IGNORE INTO main.facts SELECT * FROM other.facts")
+            self._db.execute("COMMIT")
+            self._db.execute("DETACH other")
+            self._db.execute("BEGIN")
+        except sqlite3.DatabaseError as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise _trouble(self.path, error) from error
+        return self.n_calls() - before
 
     def _borrow(self, base: bytes, streams: Sequence[int]) -> dict[int, Stored]:
         """Copy streams that another run's journal has."""
@@ -172,14 +266,13 @@ class Journal:
 
     def commit(self) -> None:
         """Write what was noted since the last commit, in one transaction."""
-        if not self._calls and not self._facts:
+        if not self._calls and not self._facts and not self._received:
             return
-        rows = [(base, stream, *rest) for (base, stream), rest in self._calls.items()]
+        calls = [(base, stream, *rest) for (base, stream), rest in self._calls.items()]
+        rows = Rows(calls, list(self._facts.items()))
         try:
-            self._db.executemany("INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?)", rows)
-            self._db.executemany(
-                "INSERT OR IGNORE INTO facts VALUES (?, ?)", list(self._facts.items())
-            )
+            self._db.executemany(_ADD_CALL, rows.calls)
+            self._db.executemany(_ADD_FACT, rows.facts)
             self._db.execute("COMMIT")
             self._db.execute("BEGIN")
         except sqlite3.DatabaseError as error:
@@ -188,6 +281,18 @@ class Journal:
             raise _trouble(self.path, error) from error
         self._calls.clear()
         self._facts.clear()
+        self._received = False
+        if self._upstream is not None:
+            self._upstream.committed(rows)
+
+    def rows(self, size: int = 10_000) -> Iterator[Rows]:
+        """Everything that is committed, at most `size` rows at a time."""
+        calls = self._db.execute("SELECT base, stream, payer, payload FROM calls")
+        while some := calls.fetchmany(size):
+            yield Rows(some, [])
+        facts = self._db.execute("SELECT key, value FROM facts")
+        while pairs := facts.fetchmany(size):
+            yield Rows([], pairs)
 
     def n_calls(self) -> int:
         """How many streams the journal holds."""
@@ -204,6 +309,10 @@ class Journal:
 
 
 _READ = "SELECT stream, payer, payload FROM calls WHERE base = ? AND stream >= ? AND stream < ?"
+
+
+_ADD_CALL = "INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?)"
+_ADD_FACT = "INSERT OR IGNORE INTO facts VALUES (?, ?)"
 
 
 def _completion(payload: bytes) -> Completion:

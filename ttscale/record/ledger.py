@@ -6,8 +6,9 @@ One row for each sequence that was generated or scored.
 from __future__ import annotations
 
 from array import array
+from collections import defaultdict
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, get_type_hints
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,6 +65,13 @@ class Totals(NamedTuple):
 
 _CODES: dict[type, str] = {int: "q", float: "d", bool: "b"}
 """Array codes of the plain columns; the others hold numbers of names."""
+
+
+class Bill(Protocol):
+    """What entries are written to."""
+
+    def add(self, entry: Entry) -> None:
+        """Append one entry."""
 
 
 class Ledger:
@@ -142,3 +150,21 @@ class Ledger:
         from ttscale.record.files import write_parquet
 
         write_parquet(self.table(), path)
+
+
+class Ledgers:
+    """A ledger for every problem at work: what a problem took is taken out once it is settled."""
+
+    def __init__(self) -> None:
+        self._open: defaultdict[str, Ledger] = defaultdict(Ledger)
+
+    def __contains__(self, problem_id: str) -> bool:
+        return problem_id in self._open
+
+    def add(self, entry: Entry) -> None:
+        """Append one entry."""
+        self._open[entry.problem_id].add(entry)
+
+    def take(self, problem_id: str) -> pa.Table:
+        """A problem's entries as an Arrow table; from now on it has none."""
+        return self._open.pop(problem_id, Ledger()).table()

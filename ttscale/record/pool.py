@@ -133,6 +133,21 @@ class Pool:
         schema = {METADATA: json.dumps(self.metadata).encode()}
         write_parquet(self.table.replace_schema_metadata(schema), path)
 
+    def write_lines(self, path: FilePath) -> None:
+        """Write as JSONL, the metadata in the file that `metadata_file` names."""
+        from ttscale.record.files import finite, replacing, write_json
+
+        with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+            for batch in self.table.to_batches(max_chunksize=4096):
+                for row in batch.to_pylist():
+                    file.write(json.dumps(finite(row), ensure_ascii=False) + "\n")
+        write_json(dict(self.metadata), metadata_file(path))
+
+
+def metadata_file(path: FilePath) -> FilePath:
+    """Where a JSONL pool's metadata lies: beside it."""
+    return path.with_suffix(".metadata.json")
+
 
 def make_pool(rows: Iterable[Mapping[str, Any]], metadata: Mapping[str, Any] | None = None) -> Pool:
     """A pool of rows; a score that a row does not have is NaN."""
@@ -162,52 +177,79 @@ def make_pool(rows: Iterable[Mapping[str, Any]], metadata: Mapping[str, Any] | N
     return Pool(pa.table(columns), dict(metadata or {}))
 
 
+def parquet_files(path: FilePath) -> list[FilePath]:
+    """The Parquet files of a pool: a run's, a folder's in order of their names, or the file."""
+    if not path.is_dir():
+        return [path] if path.suffix == ".parquet" and path.is_file() else []
+    if (path / "pool.parquet").is_file():
+        return [path / "pool.parquet"]
+    is_run = (path / "config.yaml").exists()
+    return [] if is_run else sorted(path.rglob("*.parquet"))
+
+
 def read_pool(path: FilePath) -> Pool:
-    """Read a pool from a run folder, a Parquet file, or a JSONL file.
+    """Read a pool from a run folder, a folder of Parquet files, a Parquet or a JSONL file.
 
     Raises InputError for what is not a pool.
     """
-    if path.is_dir():
-        if not (path / "pool.parquet").is_file():
-            raise InputError(
-                "this folder holds no pool",
-                where=str(path),
-                hint="give a run's folder (it holds pool.parquet once the run has ended or was "
-                "interrupted), a pool, or a counts file",
-            )
-        path = path / "pool.parquet"
-    if not path.is_file():
+    files = parquet_files(path)
+    if path.is_dir() and not files:
+        raise InputError(
+            "this folder holds no pool",
+            where=str(path),
+            hint="give a run's folder (it holds pool.parquet once the run has ended or was "
+            "interrupted), a pool, a folder of Parquet files, or a counts file",
+        )
+    if not path.exists():
         raise InputError("there is no such file", where=str(path))
     import pyarrow as pa
-    import pyarrow.json as pj
     import pyarrow.parquet as pq
 
     try:
-        table = pj.read_json(path) if path.suffix in {".jsonl", ".json"} else pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
+        if path.suffix in {".jsonl", ".json"}:
+            table = _read_lines(path)
+        else:
+            tables = [pq.read_table(file) for file in files or [path]]
+            table = pa.concat_tables(tables, promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:
         raise InputError("this file is not a pool", where=str(path), got=str(error)) from error
-    for name in REQUIRED:
-        if name not in table.column_names:
-            raise InputError(
-                f"a pool needs a column {name}",
-                where=str(path),
-                got=", ".join(table.column_names) or "no columns",
-                hint="see ttscale.record.pool for the columns",
-            )
-    problem_ids = table["problem_id"].cast(pa.string())
-    table = table.set_column(table.column_names.index("problem_id"), "problem_id", problem_ids)
+    check_columns(table.column_names, path)
     if table.num_rows == 0:
         raise InputError("this pool has no rows", where=str(path))
-    table = _typed(table, path)
+    table = typed(table, path)
     raw = (table.schema.metadata or {}).get(METADATA)
+    if raw is None and path.suffix != ".parquet" and metadata_file(path).is_file():
+        raw = metadata_file(path).read_bytes()
     return Pool(table, json.loads(raw) if raw else {})
 
 
-def _typed(table: pa.Table, path: FilePath) -> pa.Table:
+def _read_lines(path: FilePath) -> pa.Table:
+    """A JSONL file, however long its lines are."""
+    import pyarrow.json as pj
+
+    block_size = min(max(1 << 20, path.stat().st_size), 1 << 30)
+    return pj.read_json(path, read_options=pj.ReadOptions(block_size=block_size))
+
+
+def check_columns(names: Sequence[str], path: FilePath) -> None:
+    """Raises InputError for a pool without the columns that all have."""
+    for name in REQUIRED:
+        if name not in names:
+            raise InputError(
+                f"a pool needs a column {name}",
+                where=str(path),
+                got=", ".join(names) or "no columns",
+                hint="see ttscale.record.pool for the columns",
+            )
+
+
+def typed(table: pa.Table, path: FilePath) -> pa.Table:
     """The table with the columns that are computed with in their types, or InputError."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    problem_ids = table["problem_id"].cast(pa.string())
+    table = table.set_column(table.column_names.index("problem_id"), "problem_id", problem_ids)
     if "sample_set" in table.column_names:
         names = pc.fill_null(table["sample_set"].cast(pa.string()), "")
         table = table.set_column(table.column_names.index("sample_set"), "sample_set", names)

@@ -76,18 +76,29 @@ def draw(study: Study, path: Path) -> None:
         curve_figure(study).savefig(temporary, format=kind, dpi=160, metadata=metadata)
 
 
-def curve_figure(study: Study) -> Figure:
+def curve_figure(
+    study: Study,
+    groups: Sequence[Sequence[str]] | None = None,
+    *,
+    titled: bool = True,
+    width: float = 5.4,
+) -> Figure:
     """Coverage, and beside it the other selectors: samples, laws with bands, saturation marks.
 
-    Selectors with an oracle's scores are left out: coverage shows what an oracle finds.
+    groups : selectors by panel; those of `panels_of` when left out.
+    width : of a panel, inches.
     """
     from matplotlib.figure import Figure
 
-    others = [name for name in study.selectors if name != COVERAGE and not study.is_oracle(name)]
-    groups = [[COVERAGE], others] if others else [[COVERAGE]]
-    figure = Figure(figsize=(5.4 * len(groups), 4.3), layout="constrained")
-    figure.suptitle(_title(study), x=0.012, ha="left", fontsize=10.5, fontweight="bold")
-    figure.legend(handles=_key(study), loc="outside lower left", ncols=4, frameon=False, fontsize=8)
+    others = [name for names in panels_of(study) for name in names if name != COVERAGE]
+    groups = panels_of(study) if groups is None else groups
+    figure = Figure(figsize=(width * len(groups), 4.3), layout="constrained")
+    if titled:
+        title = _title(study)
+        figure.suptitle(title, x=0.012, ha="left", fontsize=10.5, fontweight="bold")
+    columns = 4 if len(groups) > 1 else 2
+    place = "outside lower left"
+    figure.legend(handles=_key(study), loc=place, ncols=columns, frameon=False, fontsize=8)
     panels: Sequence[Axes] = figure.subplots(1, len(groups), sharey=True, squeeze=False)[0]
     reach = _reach(study)
     colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate([COVERAGE, *others])}
@@ -103,6 +114,15 @@ def curve_figure(study: Study) -> Figure:
         _mark_saturation(panel, study, marked, colours)
     panels[0].set_ylabel("accuracy, %")
     return figure
+
+
+def panels_of(study: Study) -> list[list[str]]:
+    """Selectors that share a panel: coverage alone, then all others but oracles.
+
+    Coverage shows what an oracle finds.
+    """
+    others = [name for name in study.selectors if name != COVERAGE and not study.is_oracle(name)]
+    return [[COVERAGE], others] if others else [[COVERAGE]]
 
 
 def _title(study: Study) -> str:

@@ -93,12 +93,29 @@ class StepConfig(_Frozen):
         return Until(self.text, self.tokens, self.pattern)
 
 
+class RayConfig(_Frozen):
+    """What `ttscale run --ray` asks of a cluster: so many workers, and for each of them so much."""
+
+    workers: int = Field(default=1, ge=1, description="processes with an engine of their own")
+    cpus: float = Field(default=1.0, ge=0, description="cores of a worker; fractions are allowed")
+    gpus: float = Field(default=0.0, ge=0, description="GPUs of a worker; fractions are allowed")
+    resources: dict[str, float] = Field(
+        default_factory=dict, description="what else the cluster names, such as accelerator types"
+    )
+    wait_seconds: float = Field(
+        default=60.0, gt=0, description="time that a cluster has to make room for a first worker"
+    )
+
+
 class RunConfig(_Frozen):
     """How the work is done; nothing here changes a result."""
 
-    concurrency: int = Field(default=256, ge=1, description="problems in flight at once")
+    concurrency: int = Field(
+        default=256, ge=1, description="problems in flight at once, with each engine"
+    )
     graders: int = Field(default=1, ge=1, description="grading processes")
     grade_seconds: float = Field(default=5.0, gt=0, description="time limit of one grading")
+    ray: RayConfig = RayConfig()
 
 
 GeneratorConfig = Annotated[VLLMConfig | SimulatedConfig, Field(discriminator="engine")]
@@ -146,17 +163,33 @@ def load(path: FilePath, overrides: Sequence[str] = ()) -> Experiment:
 
     Raises InputError.
     """
-    given = _read_yaml(path)
+    given = parse(_read(path), str(path))
+    given.setdefault("name", path.stem)
+    return resolve(given, overrides, where=str(path), folder=path.resolve().parent)
+
+
+def resolve(
+    given: dict[str, Any], overrides: Sequence[str] = (), *, where: str, folder: FilePath
+) -> Experiment:
+    """Check an experiment given as plain values, and fill in every field.
+
+    Parameters
+    ----------
+    given : what the YAML holds; changed on the way.
+    overrides : as for `load`.
+    where : how complaints call it.
+    folder : what its relative paths are relative to.
+
+    Raises InputError.
+    """
     given.pop("hash", None)
     for override in overrides:
         _override(given, override)
-    given.setdefault("name", path.stem)
-    where = str(path)
     given["model"] = _model(given.get("model", {}), where)
     given["models"] = _models(given.get("models") or {}, where)
     given["strategies"] = _strategies(given.get("strategies"), where)
     config = _validate(given, where)
-    return Experiment(config, path.resolve().parent, where, digest(config))
+    return Experiment(config, folder, where, digest(config))
 
 
 def digest(config: ExperimentConfig) -> str:
@@ -275,9 +308,9 @@ def _strategies(given: Any, where: str) -> list[dict[str, Any]]:
     return found
 
 
-def _read_yaml(path: FilePath) -> dict[str, Any]:
+def _read(path: FilePath) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(
             f"the configuration cannot be read: {error.strerror}",
@@ -286,16 +319,20 @@ def _read_yaml(path: FilePath) -> dict[str, Any]:
         ) from error
     except UnicodeDecodeError as error:
         raise InputError("the configuration is not UTF-8 text", where=str(path)) from error
+
+
+def parse(text: str, where: str) -> dict[str, Any]:
+    """An experiment's YAML as plain values; InputError for what is no mapping."""
     try:
         given = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        line = f"{path}:{mark.line + 1}" if mark else str(path)
+        line = f"{where}:{mark.line + 1}" if mark else where
         problem = getattr(error, "problem", None) or str(error)
         raise InputError(f"the configuration is not YAML: {problem}", where=line) from error
     if not isinstance(given, dict):
         raise InputError(
-            "the configuration is not a mapping of keys to values", where=str(path), got=given
+            "the configuration is not a mapping of keys to values", where=where, got=given
         )
     return given
 

@@ -11,8 +11,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from ttscale.engine.protocol import Engine
-from ttscale.session import Session
+from ttscale.engine.protocol import Load
 
 QUIET_SECONDS = 15
 """Time between lines where there is no terminal."""
@@ -21,13 +20,28 @@ WINDOW_SECONDS = 30
 """Time that the shown rate is an average of."""
 
 
+class Generates(Protocol):
+    """Whatever tokens come from: a session, or the workers of a cluster."""
+
+    @property
+    def n_fresh_tokens(self) -> int:
+        """Tokens generated so far."""
+
+
+class Busy(Protocol):
+    """Whatever can say how busy it is: an engine, or the workers of a cluster."""
+
+    def load(self) -> Load:
+        """How many streams run and wait."""
+
+
 class Display(Protocol):
     """Told what happens; shows it on stderr."""
 
     def say(self, text: str) -> None:
         """A line that stays."""
 
-    def begin(self, n_tasks: int, session: Session, engine: Engine) -> None:
+    def begin(self, n_tasks: int, session: Generates, engine: Busy) -> None:
         """Work starts."""
 
     def done(self, n_failed: int) -> None:
@@ -40,7 +54,7 @@ class Display(Protocol):
 class _Rate:
     """Generated tokens per second over the last half minute, and the time left."""
 
-    def __init__(self, session: Session, n_tasks: int) -> None:
+    def __init__(self, session: Generates, n_tasks: int) -> None:
         self._session, self._n_tasks = session, n_tasks
         self._started = time.monotonic()
         self._marks = [(self._started, 0)]
@@ -76,7 +90,7 @@ class LiveDisplay:
         """A line above the bar."""
         self._console.print(text, highlight=False, markup=False)
 
-    def begin(self, n_tasks: int, session: Session, engine: Engine) -> None:
+    def begin(self, n_tasks: int, session: Generates, engine: Busy) -> None:
         """Draw the bar."""
         self._rate, self._engine = _Rate(session, n_tasks), engine
         self._progress = Progress(
@@ -118,7 +132,7 @@ class QuietDisplay:
         """A line."""
         print(text, file=sys.stderr, flush=True)
 
-    def begin(self, n_tasks: int, session: Session, engine: Engine) -> None:
+    def begin(self, n_tasks: int, session: Generates, engine: Busy) -> None:
         """Start counting."""
         self._rate, self._engine, self._n_tasks = _Rate(session, n_tasks), engine, n_tasks
         self._next = time.monotonic() + QUIET_SECONDS

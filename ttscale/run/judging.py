@@ -55,7 +55,7 @@ class Judge:
         """Whether each answer is right; None where the grader could not tell."""
         known: dict[str | None, bool | None] = {None: False}
         for answer in dict.fromkeys(answers):
-            if answer is not None and (fact := self._recall("grade", problem, [answer])):
+            if answer is not None and (fact := await self._recall("grade", problem, [answer])):
                 known[answer] = msgspec.msgpack.decode(fact, type=bool | None)
         new = [answer for answer in dict.fromkeys(answers) if answer not in known]
         if new:
@@ -69,7 +69,7 @@ class Judge:
     async def classes(self, problem: Problem, answers: Sequence[str | None]) -> list[int | None]:
         """Equivalence classes of answers, numbered by first occurrence; None for none."""
         distinct = [answer for answer in dict.fromkeys(answers) if answer is not None]
-        if fact := self._recall("classes", problem, distinct):
+        if fact := await self._recall("classes", problem, distinct):
             numbers = msgspec.msgpack.decode(fact, type=list[int | None])
         else:
             numbers = await self._grader.classes(distinct, _item(problem))
@@ -86,8 +86,14 @@ class Judge:
         digest.update(msgspec.msgpack.encode(parts))
         return digest.digest()
 
-    def _recall(self, kind: str, problem: Problem, answers: Sequence[str | None]) -> bytes | None:
-        return self._journal.read_fact(self._key(kind, problem, answers))
+    async def _recall(
+        self, kind: str, problem: Problem, answers: Sequence[str | None]
+    ) -> bytes | None:
+        key = self._key(kind, problem, answers)
+        fact = self._journal.read_fact(key)
+        if fact is None and await self._journal.seek_fact(key):
+            fact = self._journal.read_fact(key)
+        return fact
 
     def _note(
         self, kind: str, problem: Problem, answers: Sequence[str | None], value: object

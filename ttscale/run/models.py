@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 from pathlib import Path as FilePath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ttscale.engine.protocol import Engine, Scorer
 from ttscale.engine.simulated import SimulatedConfig
@@ -32,18 +32,26 @@ class Models(NamedTuple):
         """All but the policy."""
         return {**self.engines, **self.scorers}
 
+    def provenance(self) -> dict[str, Any]:
+        """Versions and settings of all of them, and the policy's fingerprint."""
+        return {
+            "fingerprint": self.policy.fingerprint,
+            **self.policy.provenance(),
+            "models": {name: other.provenance() for name, other in self.others.items()},
+        }
+
 
 async def start_models(
-    stack: AsyncExitStack, config: ExperimentConfig, folder: FilePath, display: Display
+    stack: AsyncExitStack, config: ExperimentConfig, folder: FilePath | None, display: Display
 ) -> Models:
-    """Load an experiment's models; the stack closes them. Logs go to the folder.
+    """Load an experiment's models; the stack closes them. Logs go to the folder or the terminal.
 
     Raises InputError for what the user can mend.
     """
-    models = Models(make_engine(config.model, folder / "engine.log"), {}, {})
+    models = Models(make_engine(config.model, folder and folder / "engine.log"), {}, {})
     stack.push_async_callback(models.policy.close)
     for name, section in config.models.items():
-        log = folder / f"engine-{name}.log"
+        log = folder and folder / f"engine-{name}.log"
         if isinstance(section, VLLMConfig | SimulatedConfig):
             models.engines[name] = make_engine(section, log)
         else:

@@ -3,32 +3,51 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
 from ttscale.record.files import finite, replacing, write_json, write_parquet
-from ttscale.record.pool import Pool, make_pool
+from ttscale.record.pool import METADATA
+from ttscale.record.problems import PROBLEMS
+from ttscale.record.tally import tally
+from ttscale.record.trees import TREES
 from ttscale.run.config import dump
-from ttscale.run.summary import summarise
+from ttscale.run.summary import flops_by_arm, seconds_by_arm, summarise
 from ttscale.run.tables import as_text
 
 if TYPE_CHECKING:
-    from ttscale.run.judging import Judge
-    from ttscale.run.work import Outcome, Sample, Work
-    from ttscale.trace import Problem
+    from ttscale.run.books import Books
+    from ttscale.run.work import Outcome, Work
 
 REPORT = "report.md"
 """The report's name in a run folder."""
 
 
-async def write_outputs(work: Work, judge: Judge, folder: FilePath) -> None:
-    """Write the pool, the answers, the ledger, the summary and the report."""
-    pool = await make_run_pool(work, judge)
-    pool.write(folder / "pool.parquet")
-    work.ledger.write(folder / "ledger.parquet")
+def write_outputs(work: Work, books: Books, folder: FilePath) -> None:
+    """Write the pool, the ledger, trees, problems, the answers, the summary and the report."""
+    books.close()
+    order, config = work.problem_ids, work.experiment.config
+    sets = tally(books.read("pool", order))
+    labels = {arm.label for arm in work.arms}
+    metadata = {
+        "name": config.name,
+        "config_hash": work.experiment.hash,
+        "complete": work.complete,
+        "simulated": work.simulated,
+        "model": config.model.model,
+        "benchmark": config.benchmark.name,
+        "oracles": sorted({arm.verifier_name or "" for arm in work.arms if arm.oracle}),
+        "searches": sorted(labels.intersection(sets)),
+    }
+    in_schema = {METADATA: json.dumps(metadata).encode()}
+    books.write("pool", order, folder / "pool.parquet", in_schema)
+    for name, file in (("ledger", "ledger.parquet"), ("trees", TREES), ("problems", PROBLEMS)):
+        books.write(name, order, folder / file, {})
     _write_answers(work, folder / "answers.parquet")
-    summary = summarise(work, pool, read_summary(folder))
+    flops = flops_by_arm(books.read("ledger", order))
+    shares = seconds_by_arm(books.read("ledger", order))
+    summary = summarise(work, sets, books.totals, flops, shares, read_summary(folder))
     write_json(summary, folder / "summary.json")
     _write_report(summary, work, folder / REPORT)
 
@@ -54,74 +73,15 @@ def read_summary(folder: FilePath) -> dict[str, Any] | None:
     return summary
 
 
-async def make_run_pool(work: Work, judge: Judge) -> Pool:
-    """Every distinct finished sample once, whichever arms asked for it.
-
-    Samples of a problem are numbered within their sample set by stream, and their answer classes
-    are those of all the problem's answers together.
-    """
-    rows = []
-    for problem in work.problems:
-        samples: dict[tuple[bytes, int], Sample] = {}
-        for arm in work.arms:
-            outcome = work.outcomes.get((arm.label, problem.id))
-            for sample in outcome.samples if outcome else ():
-                known = samples.get(sample.key)
-                if known is None:
-                    samples[sample.key] = sample
-                else:
-                    known.scores.update(sample.scores)
-        ordered = sorted(samples.values(), key=lambda sample: (sample.sample_set, sample.key))
-        classes = await judge.classes(problem, [sample.answer for sample in ordered])
-        rows += _rows(problem, ordered, classes)
-    metadata = {
-        "name": work.experiment.config.name,
-        "config_hash": work.experiment.hash,
-        "complete": work.complete,
-        "simulated": work.simulated,
-        "model": work.experiment.config.model.model,
-        "benchmark": work.experiment.config.benchmark.name,
-        "oracles": sorted({arm.verifier_name or "" for arm in work.arms if arm.oracle}),
-        "searches": sorted({row["sample_set"] for row in rows} & {arm.label for arm in work.arms}),
-    }
-    return make_pool(rows, metadata)
-
-
-def _rows(
-    problem: Problem, samples: Iterable[Sample], classes: Iterable[int | None]
-) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    n_in_set: dict[str, int] = {}
-    for sample, answer_class in zip(samples, classes, strict=True):
-        index = n_in_set.get(sample.sample_set, 0)
-        n_in_set[sample.sample_set] = index + 1
-        rows.append(
-            {
-                "problem_id": problem.id,
-                "sample_index": index,
-                "sample_set": sample.sample_set,
-                "answer": sample.answer,
-                "answer_class": answer_class,
-                "correct": sample.correct,
-                "n_prompt_tokens": len(problem.root.token_ids),
-                "n_generated_tokens": sample.path.n_generated,
-                "finish_reason": sample.path.finish,
-                "response": sample.path.response,
-                **{f"score.{name}": score for name, score in sample.scores.items()},
-            }
-        )
-    return rows
-
-
 def _write_answers(work: Work, path: FilePath) -> None:
     """One row for each arm and problem: what was answered, and whether it was right."""
     import pyarrow as pa
 
     outcomes: list[Outcome] = [
-        work.outcomes[arm.label, problem.id]
+        work.outcomes[arm.label, problem_id]
         for arm in work.arms
-        for problem in work.problems
-        if (arm.label, problem.id) in work.outcomes
+        for problem_id in work.problem_ids
+        if (arm.label, problem_id) in work.outcomes
     ]
     kinds = {
         "arm": pa.string(),

@@ -27,16 +27,19 @@ from ttscale.errors import InputError, TTScaleError
 from ttscale.record.files import write_parquet
 from ttscale.record.journal import NAME, Journal
 from ttscale.record.ledger import Ledger, rescoring_arm
-from ttscale.record.pool import Pool, read_pool
+from ttscale.record.pool import Pool, make_pool, read_pool
 from ttscale.run import folder as folders
 from ttscale.run.config import BudgetConfig, Experiment, load
 from ttscale.run.display import Display
+from ttscale.run.interrupt import Interrupt
 from ttscale.run.judging import Judge
 from ttscale.run.models import start_models
-from ttscale.run.outputs import make_run_pool, read_summary
-from ttscale.run.runner import prepare, work_through
+from ttscale.run.outputs import read_summary
+from ttscale.run.pairs import all_pairs, work_through
+from ttscale.run.prepare import prepare
+from ttscale.run.settle import pool_rows
 from ttscale.run.sweep import Arm, NamedVerifier, arms, build_verifier, shorthand
-from ttscale.run.work import Sample, Work
+from ttscale.run.work import Outcome, Sample
 from ttscale.session import Session
 from ttscale.strategy import Strategy
 from ttscale.trace import Answer, Problem
@@ -186,17 +189,12 @@ async def _rescore(
             engines={k: _only_journaled(v, folder) for k, v in models.engines.items()},
             scorers={k: _only_journaled(v, folder) for k, v in models.scorers.items()},
         )
-        simulated = models.policy.simulated
-        work = Work(experiment, chosen, problems, {}, replay.ledger, simulated)
-        display.begin(len(chosen) * len(problems), replay, replay.engine)
-        try:
-            await work_through(work, replay, display)
-        finally:
-            display.end()
+        played = await _outcomes(chosen, problems, experiment, replay, display)
+        ledger = Ledger()
         session = Session(
             models.policy,
             journal,
-            Ledger(),
+            ledger,
             judge,
             seed=config.seed,
             engines=models.engines,
@@ -204,10 +202,13 @@ async def _rescore(
         )
         names = ", ".join(one.name for one in verifiers)
         display.say(f"scoring the samples of {folders.show(folder)} with {names}")
-        scored = await _score(work, extended, verifiers, session, display)
-        replayed = await make_run_pool(work, judge)
+        scored = await _score(played, chosen, problems, extended, verifiers, session, display)
+        rows = []
+        for problem in problems:
+            rows += await pool_rows(problem, [played[a.label, problem.id] for a in chosen], judge)
+        replayed = make_pool(rows)
         pool = _with_columns(read_pool(folder), replayed, verifiers, scored, folder)
-        _write_ledger(session.ledger, folder / "ledger.parquet")
+        _write_ledger(ledger, folder / "ledger.parquet")
         pool.write(folder / "pool.parquet")  # last: a column says that all of it is there
 
 
@@ -227,8 +228,42 @@ class _Scoring(Strategy):
         return Answer(None)
 
 
+Outcomes = dict[tuple[str, str], Outcome]
+"""What each arm made of each problem, by label and problem id, samples included."""
+
+
+async def _outcomes(
+    arms: Sequence[Arm],
+    problems: Sequence[Problem],
+    experiment: Experiment,
+    session: Session,
+    display: Display,
+) -> Outcomes:
+    """Work through all pairs, and keep everything in memory. Raises Interrupted after Ctrl-C."""
+    found: Outcomes = {}
+    n_pairs, n_failed = len(arms) * len(problems), 0
+
+    async def done(problem: Problem, outcome: Outcome) -> None:
+        nonlocal n_failed
+        found[outcome.arm, problem.id] = outcome
+        n_failed += outcome.status == "failed"
+        display.done(n_failed)
+
+    display.begin(n_pairs, session, session.engine)
+    try:
+        with Interrupt().ending(display, lambda: f"{len(found)} of {n_pairs}"):
+            width = min(experiment.config.run.concurrency, n_pairs)
+            pairs = all_pairs(arms, problems)
+            await work_through(pairs, experiment, session, done, width=width)
+    finally:
+        display.end()
+    return found
+
+
 async def _score(
-    work: Work,
+    played: Outcomes,
+    chosen: Sequence[Arm],
+    problems: Sequence[Problem],
     experiment: Experiment,
     verifiers: Sequence[NamedVerifier],
     session: Session,
@@ -239,46 +274,35 @@ async def _score(
     Returns what each verifier noted, and how many problems it failed on as `failed_problems`.
     """
     config = experiment.config.model_copy(update={"budget": BudgetConfig()})
-    for outcome in work.outcomes.values():
+    for outcome in played.values():
         for sample in outcome.samples:
             for one in verifiers:
                 sample.scores.pop(one.name, None)
-    sets = _sample_sets(work)
+    sets = _sample_sets(played, chosen, problems)
     noted: dict[str, Counter[str]] = {one.name: Counter() for one in verifiers}
-    display.begin(len(verifiers) * len(sets) * len(work.problems), session, session.engine)
-    try:
-        for sample_set, samples in sets.items():
-            sampling = next(iter(samples.values()))[0].sampling
-            scoring = [
-                Arm(
-                    rescoring_arm(one.name, sample_set),
-                    _Scoring(samples, one.name),
-                    one.verifier,
-                    one.name,
-                    sampling,
-                )
-                for one in verifiers
-            ]
-            mine = Work(
-                experiment._replace(config=config),
-                scoring,
-                work.problems,
-                {},
-                session.ledger,
-                work.simulated,
+    for sample_set, samples in sets.items():
+        sampling = next(iter(samples.values()))[0].sampling
+        scoring = [
+            Arm(
+                rescoring_arm(one.name, sample_set),
+                _Scoring(samples, one.name),
+                one.verifier,
+                one.name,
+                sampling,
             )
-            await work_through(mine, session, display)
-            for arm in scoring:
-                outcomes = [o for (label, _), o in mine.outcomes.items() if label == arm.label]
-                failed = [outcome for outcome in outcomes if outcome.status == "failed"]
-                if len(failed) == len(outcomes):
-                    raise TTScaleError(f"{arm.label} failed on every problem: {failed[0].error}")
-                counts = noted[str(arm.verifier_name)]
-                counts["failed_problems"] += len(failed)
-                for outcome in outcomes:
-                    counts.update(outcome.notes)
-    finally:
-        display.end()
+            for one in verifiers
+        ]
+        unbudgeted = experiment._replace(config=config)
+        scored = await _outcomes(scoring, problems, unbudgeted, session, display)
+        for arm in scoring:
+            outcomes = [o for (label, _), o in scored.items() if label == arm.label]
+            failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+            if len(failed) == len(outcomes):
+                raise TTScaleError(f"{arm.label} failed on every problem: {failed[0].error}")
+            counts = noted[str(arm.verifier_name)]
+            counts["failed_problems"] += len(failed)
+            for outcome in outcomes:
+                counts.update(outcome.notes)
     for name, counts in noted.items():
         for what, count in counts.items():
             if count:
@@ -286,16 +310,17 @@ async def _score(
     return noted
 
 
-def _sample_sets(work: Work) -> dict[str, dict[str, list[Sample]]]:
+def _sample_sets(
+    played: Outcomes, chosen: Sequence[Arm], problems: Sequence[Problem]
+) -> dict[str, dict[str, list[Sample]]]:
     """Every distinct sample once, by sample set and problem, in the order of the pool.
 
     Of the arms that have a sample, its first one's entry counts, which the pool takes too.
     """
     found: dict[tuple[str, bytes, int], tuple[str, Sample]] = {}
-    for arm in work.arms:
-        for problem in work.problems:
-            outcome = work.outcomes[arm.label, problem.id]
-            for sample in outcome.samples:
+    for arm in chosen:
+        for problem in problems:
+            for sample in played[arm.label, problem.id].samples:
                 found.setdefault((problem.id, *sample.key), (problem.id, sample))
     sets: defaultdict[str, defaultdict[str, list[Sample]]] = defaultdict(lambda: defaultdict(list))
     for problem_id, sample in sorted(found.values(), key=lambda pair: (pair[0], pair[1].key)):

@@ -4,36 +4,62 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, NamedTuple
 
 from ttscale.benchmark.item import Item
-from ttscale.context import Context, OutOfBudget
-from ttscale.engine.protocol import Engine, EngineDied, Sampling
-from ttscale.errors import InputError, Interrupted, TTScaleError, shorten
+from ttscale.errors import TTScaleError
 from ttscale.record.files import write_json
 from ttscale.record.journal import NAME, Journal
-from ttscale.record.ledger import Ledger
+from ttscale.record.ledger import Ledgers
 from ttscale.run import folder as folders
+from ttscale.run.books import Books
 from ttscale.run.config import Experiment
 from ttscale.run.display import Display
+from ttscale.run.interrupt import Interrupt
 from ttscale.run.judging import Judge
 from ttscale.run.models import start_models
 from ttscale.run.outputs import read_summary, write_outputs
+from ttscale.run.pairs import all_pairs, work_through
+from ttscale.run.prepare import prepare
+from ttscale.run.settle import Desk
 from ttscale.run.sweep import Arm, arms
-from ttscale.run.work import Outcome, Sample, Status, Work
+from ttscale.run.work import Outcome, Work
 from ttscale.session import Session
-from ttscale.trace import Answer, Path, Problem
-from ttscale.vote import argmax, plurality
+from ttscale.trace import Problem
 
 
-def run(experiment: Experiment, results: FilePath, display: Display, *, fresh: bool) -> FilePath:
+class Sheet(NamedTuple):
+    """What is to be run, and where it is written."""
+
+    experiment: Experiment
+    arms: list[Arm]
+    items: Sequence[Item]
+    folder: FilePath
+    fresh: bool
+    interrupt: Interrupt
+
+
+Way = Callable[[Sheet, Display], Coroutine[Any, Any, None]]
+"""How a sheet is worked through: `here`, or on a cluster."""
+
+
+def run(
+    experiment: Experiment,
+    results: FilePath,
+    display: Display,
+    *,
+    fresh: bool,
+    way: Way | None = None,
+    interrupt: Interrupt | None = None,
+) -> FilePath:
     """Run, or resume, an experiment; returns its folder.
+
+    In the main thread Ctrl-C stops it in order; from another thread `interrupt.press` does.
 
     Raises InputError for what the user can mend, Interrupted after Ctrl-C, and TTScaleError when
     the run failed. In every case what was sampled is in the journal.
@@ -46,50 +72,65 @@ def run(experiment: Experiment, results: FilePath, display: Display, *, fresh: b
         if (before := read_summary(folder)) and before["complete"] and not before["n_failed"]:
             display.say(f"{folders.show(folder)} is complete (--fresh runs it anew)")
             return folder
-        return asyncio.run(_run(experiment, chosen, items, folder, display, fresh))
+        sheet = Sheet(experiment, chosen, items, folder, fresh, interrupt or Interrupt())
+        asyncio.run(_listening(way or here, sheet, display))
+        return folder
 
 
-async def _run(
-    experiment: Experiment,
-    chosen: list[Arm],
-    items: Sequence[Item],
-    folder: FilePath,
-    display: Display,
-    fresh: bool,
-) -> FilePath:
+async def _listening(way: Way, sheet: Sheet, display: Display) -> None:
+    sheet.interrupt.listen()
+    await way(sheet, display)
+
+
+async def here(sheet: Sheet, display: Display) -> None:
+    """Work a sheet through in this process, with engines of its own."""
+    experiment, chosen, items, folder, fresh, interrupt = sheet
     config = experiment.config
     async with AsyncExitStack() as stack:
         journal = Journal(folder / NAME)
         stack.callback(journal.close)
-        if (n_calls := journal.n_calls()) > 0:
-            display.say(f"resuming {folders.show(folder)}: {n_calls:,} samples are in its journal")
+        say_resumed(journal, folder, display)
         judge = await stack.enter_async_context(Judge(config, journal))
         models = await start_models(stack, config, folder, display)
         engine = models.policy
-        _borrow(journal, folder, engine, display, fresh=fresh)
+        borrow(journal, folder, engine.fingerprint, display, fresh=fresh)
         problems = prepare(experiment, engine, items, chosen, display)
+        ledgers = Ledgers()
         session = Session(
             engine,
             journal,
-            Ledger(),
+            ledgers,
             judge,
             seed=config.seed,
             engines=models.engines,
             scorers=models.scorers,
         )
-        provenance = {
-            **_provenance(experiment),
-            "folder": os.path.relpath(experiment.folder, folder),
-            "fingerprint": engine.fingerprint,
-            **engine.provenance(),
-            "models": {name: other.provenance() for name, other in models.others.items()},
-        }
-        write_json(provenance, folder / "provenance.json")
-        work = Work(experiment, chosen, problems, provenance, session.ledger, engine.simulated)
+        work = Work(
+            experiment,
+            chosen,
+            [problem.id for problem in problems],
+            note_provenance(experiment, folder, models.provenance()),
+            engine.simulated,
+        )
+        books = stack.enter_context(Books(folder, score_names(chosen)))
+        desk = Desk(chosen, judge, ledgers, books.add)
+
+        async def done(problem: Problem, outcome: Outcome) -> None:
+            work.note(outcome)
+            await desk.note(problem, outcome)
+            display.done(work.n_failed)
+
         started = time.monotonic()
-        display.begin(len(chosen) * len(problems), session, engine)
+        display.begin(work.n_pairs, session, engine)
         try:
-            await work_through(work, session, display)
+            with interrupt.ending(display, lambda: f"{len(work.outcomes)} of {work.n_pairs}"):
+                await work_through(
+                    all_pairs(chosen, problems),
+                    experiment,
+                    session,
+                    done,
+                    width=min(config.run.concurrency, work.n_pairs),
+                )
         finally:
             display.end()
             journal.commit()
@@ -97,241 +138,60 @@ async def _run(
             work.n_fresh_tokens = session.n_fresh_tokens
             work.step_ends = dict(session.step_ends)
             if work.outcomes:
-                await write_outputs(work, judge, folder)
+                await desk.close(problems)
+                write_outputs(work, books, folder)
+    refuse_failure(work)
+
+
+def say_resumed(journal: Journal, folder: FilePath, display: Display) -> None:
+    """Tell the user that an earlier session's samples are there."""
+    if (n_calls := journal.n_calls()) > 0:
+        display.say(f"resuming {folders.show(folder)}: {n_calls:,} samples are in its journal")
+
+
+def refuse_failure(work: Work) -> None:
+    """A run in which nothing went well is no run. Raises TTScaleError."""
     if work.n_failed == len(work.outcomes):
         first = next(iter(work.outcomes.values()))
         raise TTScaleError(f"every problem failed; the first with: {first.error}")
-    return folder
 
 
-def _borrow(
-    journal: Journal, folder: FilePath, engine: Engine, display: Display, *, fresh: bool
-) -> None:
-    """Let the journal read samples of the runs beside it, unless the run was begun fresh."""
+def score_names(chosen: Sequence[Arm]) -> list[str]:
+    """The verifiers whose scores a run's samples may have."""
+    return [arm.verifier_name for arm in chosen if arm.verifier_name is not None]
+
+
+def note_provenance(
+    experiment: Experiment, folder: FilePath, models: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write where a run's numbers come from into its folder, and return it."""
+    provenance = {
+        **_provenance(experiment),
+        "folder": os.path.relpath(experiment.folder, folder),
+        **models,
+    }
+    write_json(provenance, folder / "provenance.json")
+    return provenance
+
+
+def borrow(
+    journal: Journal, folder: FilePath, fingerprint: str, display: Display, *, fresh: bool
+) -> bool:
+    """Let the journal read samples of the runs beside it, unless the run was begun fresh.
+
+    Returns whether there are any.
+    """
     alone = journal.read_fact(b"alone")
     if alone is None:
         alone = b"1" if fresh else b"0"
         journal.write_fact(b"alone", alone)
         journal.commit()
-    if alone == b"0" and (runs := folders.siblings(folder, engine.fingerprint)):
+    if alone == b"0" and (runs := folders.siblings(folder, fingerprint)):
         journal.borrow_from(runs)
         names = ", ".join(run.name for run in runs)
         display.say(f"samples that {names} has are not asked for again (--fresh samples anew)")
-
-
-def prepare(
-    experiment: Experiment,
-    engine: Engine,
-    items: Sequence[Item],
-    chosen: Sequence[Arm],
-    display: Display,
-) -> list[Problem]:
-    """Problems out of items: prompts rendered and tokenised, and checked against the context."""
-    from ttscale.benchmark.prompt import completion, messages
-
-    prompt = experiment.config.benchmark.prompt
-    problems = []
-    for item in items:
-        if prompt.chat:
-            turns = messages(item, prompt)
-            ids, text = engine.encode_chat(turns), turns[-1]["content"]
-        else:
-            text = completion(item, prompt)
-            ids = engine.encode(text)
-        if len(ids) >= engine.max_context:
-            raise InputError(
-                "a prompt is longer than the model's context",
-                where=f"problem {item.id}",
-                got=f"{len(ids)} tokens, the context holds {engine.max_context}",
-                hint="raise model.max_context, shorten the prompt, or leave the problem out",
-            )
-        root = Path(ids, text)
-        problems.append(Problem(item.id, item.question, root, item.reference, item.metadata))
-    longest = max(len(problem.root.token_ids) for problem in problems)
-    wanted = max(arm.sampling.max_tokens for arm in chosen)
-    if longest + wanted > engine.max_context:
-        display.say(
-            f"warning: the longest prompt ({longest} tokens) and sampling.max_tokens ({wanted}) "
-            f"do not fit the context of {engine.max_context}; its responses end earlier"
-        )
-    prompts = {problem.root.token_ids.tobytes() for problem in problems}
-    if len(prompts) < len(problems):
-        display.say(
-            f"warning: {len(problems) - len(prompts)} prompts stand twice in this benchmark; "
-            "they share their samples"
-        )
-    return problems
-
-
-async def work_through(work: Work, session: Session, display: Display) -> None:
-    """All arms over all problems, `concurrency` pairs in flight, arm by arm."""
-    pairs: Iterator[tuple[Arm, Problem]] = (
-        (arm, problem) for arm in work.arms for problem in work.problems
-    )
-
-    async def worker() -> None:
-        for arm, problem in pairs:
-            outcome = await attempt(session, work.experiment, arm, problem)
-            work.outcomes[arm.label, problem.id] = outcome
-            display.done(work.n_failed)
-
-    n_workers = min(work.experiment.config.run.concurrency, len(work.arms) * len(work.problems))
-    workers = [asyncio.create_task(worker()) for _ in range(n_workers)]
-    with _Interruptible(workers, display):
-        await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
-        interrupted = any(task.cancelled() for task in workers)
-        for task in workers:
-            task.cancel()
-        ends = await asyncio.gather(*workers, return_exceptions=True)
-    for error in ends:
-        if isinstance(error, EngineDied):
-            raise TTScaleError(
-                f"the engine died: {error}\n"
-                "  try:   see engine.log in the run folder; the same command goes on from here"
-            ) from error
-        if isinstance(error, Exception):
-            raise error
-    if interrupted:
-        raise Interrupted(
-            f"stopped after {len(work.outcomes)} of "
-            f"{len(work.arms) * len(work.problems)}; the same command goes on from here"
-        )
-
-
-class _Interruptible:
-    """While the block runs, Ctrl-C cancels the tasks; pressed again, it ends the process."""
-
-    def __init__(self, tasks: Sequence[asyncio.Task[None]], display: Display) -> None:
-        self._tasks, self._display = tasks, display
-        self._pressed = False
-
-    def __enter__(self) -> None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._press)
-
-    def __exit__(self, *_: object) -> None:
-        asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
-
-    def _press(self) -> None:
-        if self._pressed:
-            sys.stderr.write("ttscale: left at once; the journal holds what was finished\n")
-            sys.stderr.flush()
-            os._exit(130)
-        self._pressed = True
-        self._display.say("stopping (Ctrl-C again leaves at once) …")
-        for task in self._tasks:
-            task.cancel()
-
-
-async def attempt(session: Session, experiment: Experiment, arm: Arm, problem: Problem) -> Outcome:
-    """Run one strategy on one problem; what goes wrong inside it is recorded, not raised."""
-    ctx = Context(
-        session,
-        problem,
-        arm.label,
-        arm.sampling,
-        arm.verifier,
-        experiment.config.budget.generated_tokens,
-        experiment.config.step.until(),
-        experiment.config.benchmark.prompt.chat,
-    )
-    status: Status = "answered"
-    try:
-        answer = await arm.strategy(problem, ctx)
-        _check(answer, ctx)
-    except OutOfBudget:
-        status = "out of budget"
-        answer = await best_finished(ctx)
-    except (EngineDied, TTScaleError):
-        raise
-    except Exception as error:  # the one place: a strategy's own failure does not end the run
-        message = shorten(f"{type(error).__name__}: {error}", 500)
-        return Outcome(arm.label, problem.id, "failed", error=message)
-    path = answer.path
-    samples = await _samples(ctx, experiment, arm, path)
-    text = None if path is None else ctx.answer(path)
-    correct = False if path is None else (await ctx.grade([path]))[0]
-    if status == "answered" and text is None:
-        status = "no answer"
-    return Outcome(
-        arm.label,
-        problem.id,
-        status,
-        text,
-        correct,
-        answer.score,
-        answer.tied,
-        answer.abstained,
-        ctx.n_generated_tokens,
-        sum(ctx.held_tokens) / len(ctx.held_tokens) if ctx.held_tokens else None,
-        None,
-        samples,
-        dict(ctx.notes),
-    )
-
-
-def _check(answer: Answer, ctx: Context) -> None:
-    """What every strategy owes: a finished path that begins with a prompt of its own, or none."""
-    if not isinstance(answer, Answer):
-        raise TypeError(f"a strategy returns an Answer, not {type(answer).__name__}")
-    if answer.path is not None:
-        if not ctx.began(answer.path):
-            raise ValueError("the answer begins neither with the problem's prompt nor ctx.prompt's")
-        if not answer.path.done:
-            raise ValueError("the answer is not finished")
-
-
-async def best_finished(ctx: Context) -> Answer:
-    """The answer when the budget ended a strategy: best score, else most votes, else none."""
-    paths = ctx.finished
-    scored = [path for path in paths if path in ctx.scores]
-    if scored:
-        best = argmax([ctx.scores[path] for path in scored], ctx.rng)
-        if best.winner is not None:
-            return Answer(scored[best.winner], best.share, best.tied, best.abstained)
-    vote = plurality(await ctx.classes(paths), ctx.rng)
-    return Answer(
-        None if vote.winner is None else paths[vote.winner], vote.share, vote.tied, vote.abstained
-    )
-
-
-async def _samples(
-    ctx: Context, experiment: Experiment, arm: Arm, answer: Path | None
-) -> list[Sample]:
-    """The finished paths, graded, for the pool; the answer too, if it has a prompt of its own."""
-    own = answer is None or answer.root is ctx.problem.root
-    paths = ctx.finished if answer is None or own else [*ctx.finished, answer]
-    grades = await ctx.grade(paths)
-    default = experiment.config.sampling.sampling(experiment.config.benchmark.prompt.stop)
-    samples = []
-    for path, correct in zip(paths, grades, strict=True):
-        assert path.stream is not None, "a finished path was sampled"
-        plain = ctx.plain.get(path.stream[0])
-        sample_set = arm.label if plain is None else describe(plain, default)
-        scores = {}
-        if arm.verifier_name is not None and path in ctx.scores:
-            scores[arm.verifier_name] = ctx.scores[path]
-        samples.append(
-            Sample(
-                path.stream,
-                sample_set,
-                plain or arm.sampling,
-                path,
-                ctx.answer(path),
-                correct,
-                scores,
-            )
-        )
-    return samples
-
-
-def describe(sampling: Sampling, default: Sampling) -> str:
-    """A name for a distribution of samples: what differs from the experiment's parameters."""
-    changed = [
-        f"{name}={getattr(sampling, name)}"
-        for name in Sampling.__dataclass_fields__
-        if getattr(sampling, name) != getattr(default, name)
-    ]
-    return ", ".join(changed) or "samples"
+        return True
+    return False
 
 
 def _provenance(experiment: Experiment) -> dict[str, Any]:

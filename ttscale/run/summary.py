@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ttscale.record.pool import Pool
-from ttscale.stats.coverage import pass_at_k
+from ttscale.record.ledger import Totals
+from ttscale.record.tally import Tally
 from ttscale.stats.intervals import mean_interval
-from ttscale.stats.majority import majority_at_k
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from ttscale.run.work import Work
 
 Matrix = NDArray[np.float64]
 
 
-def summarise(work: Work, pool: Pool, before: Mapping[str, Any] | None = None) -> dict[str, Any]:
+Spent = Mapping[tuple[str, str, bool], Totals]
+"""Sums of the ledger by arm, kind and whether it was replayed."""
+
+Flops = Mapping[tuple[str, str], float]
+"""Operations by arm and kind."""
+
+Shares = Mapping[tuple[str, bool], float]
+"""Seconds of the machine by arm and whether they were replayed."""
+
+
+def summarise(
+    work: Work,
+    sets: Mapping[str, Tally],
+    spent: Spent,
+    flops: Flops,
+    shares: Shares,
+    before: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """The content of summary.json; `before` is that of an earlier, unfinished session."""
     seconds = work.seconds + (before["seconds"] if before else 0.0)
     n_tokens = work.n_fresh_tokens + (before["n_sampled_tokens"] if before else 0)
     rng = np.random.default_rng(work.experiment.config.seed)
-    flops, times = _flops(work), _machine_seconds(work)
+    searches = {arm.label for arm in work.arms}
     return {
         "name": work.experiment.config.name,
         "config_hash": work.experiment.hash,
@@ -32,15 +51,18 @@ def summarise(work: Work, pool: Pool, before: Mapping[str, Any] | None = None) -
         "simulated": work.simulated,
         "model": work.experiment.config.model.model,
         "benchmark": work.experiment.config.benchmark.name,
-        "n_problems": len(work.problems),
+        "n_problems": len(work.problem_ids),
         "n_failed": work.n_failed,
         "seconds": round(seconds, 3),
         "n_sampled_tokens": n_tokens,
         "tokens_per_second": round(n_tokens / seconds, 1) if n_tokens and seconds else None,
-        "machine_seconds": sum(share for (_, replayed), share in times.items() if not replayed),
-        "samples": [sample_set(pool.select(name), name, rng) for name in pool.sample_sets],
-        "strategies": [_strategy(work, arm.label, flops, times, rng) for arm in work.arms],
-        "tokens": tokens(work),
+        "machine_seconds": sum(share for (_, replayed), share in shares.items() if not replayed),
+        "samples": [
+            sample_set(name, one, rng, independent=name not in searches)
+            for name, one in sets.items()
+        ],
+        "strategies": [_strategy(work, arm.label, spent, flops, shares, rng) for arm in work.arms],
+        "tokens": tokens(spent),
         "warnings": _warnings(work),
     }
 
@@ -57,66 +79,55 @@ def _warnings(work: Work) -> list[str]:
     return []
 
 
-def tokens(work: Work) -> dict[str, Any]:
+def tokens(spent: Spent) -> dict[str, Any]:
     """Ledger totals by kind: all entries, and those that were not paid for elsewhere."""
-    paid = work.ledger.totals(fresh=True)
-    return {
-        kind: {
+    record = {}
+    for kind in dict.fromkeys(kind for _, kind, _ in spent):
+        totals = _total(spent, kind)
+        paid = _total({key: one for key, one in spent.items() if not key[2]}, kind)
+        record[kind] = {
             **totals._asdict(),
-            "n_paid_sequences": paid[kind].n_sequences if kind in paid else 0,
-            "n_paid_generated_tokens": paid[kind].n_generated_tokens if kind in paid else 0,
+            "n_paid_sequences": paid.n_sequences,
+            "n_paid_generated_tokens": paid.n_generated_tokens,
         }
-        for kind, totals in work.ledger.totals().items()
-    }
+    return record
 
 
-def sample_set(pool: Pool, name: str, rng: np.random.Generator) -> dict[str, Any]:
+def _total(spent: Spent, kind: str, arm: str | None = None) -> Totals:
+    """The sum over arms, or that of one."""
+    chosen = [one for key, one in spent.items() if key[1] == kind and arm in (None, key[0])]
+    return Totals(*map(sum, zip(*chosen, strict=True))) if chosen else Totals()
+
+
+def sample_set(
+    name: str, counted: Tally, rng: np.random.Generator, *, independent: bool
+) -> dict[str, Any]:
     """Curves and counts of one sample set: unbiased, from the whole pool, at powers of two.
 
     The ends of a search are not independent draws, and have no curves.
     """
-    counts = pool.counts()
-    independent = name not in pool.metadata.get("searches", ())
+    counts, ends = counted.counts, counted.ends
     n = int(counts.n_samples.min()) if len(counts.n_samples) else 0
+    n_all = int(counts.n_samples.sum())
     ks = [1 << i for i in range(n.bit_length())] if n else []
     if n and ks[-1] != n:
         ks.append(n)
-    coverage = pass_at_k(counts.n_samples[:, None], counts.n_correct[:, None], np.array(ks, int))
-    votes = majority_matrix(pool, np.array(ks, int))
-    finish = pool.table["finish_reason"].to_pylist()
-    responses = pool.table["response"].to_pylist()
-    generated = pool.table["n_generated_tokens"].to_numpy()
+    grid = np.array(ks, dtype=np.int64)
     return {
         "name": name,
         "independent": independent,
         "n_problems": len(counts.problem_ids),
         "n_samples_per_problem": [n, int(counts.n_samples.max(initial=0))],
-        "pass_at_k": _curve(ks, coverage, rng) if independent else [],
-        "majority_at_k": _curve(ks, votes, rng) if independent else [],
-        "n_samples": len(pool),
-        "n_truncated": finish.count("length"),
-        "n_cut": finish.count("abort"),
-        "n_empty": sum(not (text or "").strip() for text in responses),
-        "n_without_answer": int(pool.table["answer"].null_count),
+        "pass_at_k": _curve(ks, counted.coverage(grid), rng) if independent else [],
+        "majority_at_k": _curve(ks, counted.votes(grid), rng) if independent else [],
+        "n_samples": n_all,
+        "n_truncated": ends["n_truncated"],
+        "n_cut": ends["n_cut"],
+        "n_empty": ends["n_empty"],
+        "n_without_answer": ends["n_without_answer"],
         "n_ungradable": int(counts.n_ungradable.sum()),
-        "mean_generated_tokens": float(np.mean(generated)) if len(pool) else None,
+        "mean_generated_tokens": ends["n_generated_tokens"] / n_all if n_all else None,
     }
-
-
-def majority_matrix(pool: Pool, ks: NDArray[np.int64]) -> Matrix:
-    """Expected accuracy of a vote of k samples, shape (problems, ks)."""
-    ids, rows = pool.problems()
-    classes, correct = pool.classes(), pool.correct()
-    values = np.zeros((len(ids), len(ks)))
-    for problem in range(len(ids)):
-        mine = rows == problem
-        voted = classes[mine]
-        sizes = np.bincount(voted[voted >= 0]) if (voted >= 0).any() else np.zeros(1, int)
-        right = np.unique(voted[(correct[mine] == 1) & (voted >= 0)])
-        abstained = int((voted < 0).sum())
-        for answer_class in right:
-            values[problem] += majority_at_k(sizes, int(answer_class), ks, abstained)
-    return values
 
 
 def _curve(ks: list[int], values: Matrix, rng: np.random.Generator) -> list[dict[str, Any]]:
@@ -132,51 +143,58 @@ def _curve(ks: list[int], values: Matrix, rng: np.random.Generator) -> list[dict
     ]
 
 
-def _flops(work: Work) -> dict[tuple[str, str], float]:
+def flops_by_arm(ledger: Iterable[pa.Table]) -> dict[tuple[str, str], float]:
     """Operations by arm and kind, prompts shared ideally; empty where a model's shape is unknown.
 
     What other arms have paid for counts too: it is what the strategy would cost by itself.
     """
     from ttscale.cost import Architecture, architecture_names, ledger_flops
 
-    table = work.ledger.table()
-    models = set(table["model"].unique().to_pylist())
-    if not models or not models <= set(architecture_names()):
-        return {}
-    shapes = {name: Architecture.from_config(name) for name in models}
-    sums = (
-        table.append_column("flops", [ledger_flops(table, shapes)])
-        .group_by(["arm", "kind"])
-        .aggregate([("flops", "sum")])
-    )
-    return {(row["arm"], row["kind"]): row["flops_sum"] for row in sums.to_pylist()}
+    known, flops = set(architecture_names()), defaultdict[tuple[str, str], float](float)
+    for table in ledger:
+        models = set(table["model"].unique().to_pylist())
+        if not models <= known:
+            return {}
+        shapes = {name: Architecture.from_config(name) for name in models}
+        sums = (
+            table.append_column("flops", [ledger_flops(table, shapes)])
+            .group_by(["arm", "kind"])
+            .aggregate([("flops", "sum")])
+        )
+        for row in sums.to_pylist():
+            flops[row["arm"], row["kind"]] += row["flops_sum"]
+    return dict(flops)
 
 
-def _machine_seconds(work: Work) -> dict[tuple[str, bool], float]:
-    """Seconds of the machine by arm and whether it was replayed; empty without entries."""
+def seconds_by_arm(ledger: Iterable[pa.Table]) -> dict[tuple[str, bool], float]:
+    """Seconds of the machine by arm and whether they were replayed; of a cluster, on its clock."""
+    import pyarrow as pa
+
     from ttscale.cost import machine_seconds
 
-    table = work.ledger.table()
-    columns = ("started", "seconds", "replayed")
-    shares = machine_seconds(*(table[c].to_numpy(zero_copy_only=False) for c in columns))
-    sums = (
-        table.append_column("share", [shares])
-        .group_by(["arm", "replayed"])
-        .aggregate([("share", "sum")])
-    )
-    return {(row["arm"], row["replayed"]): row["share_sum"] for row in sums.to_pylist()}
+    names = ["arm", "started", "seconds", "replayed"]
+    tables = [table.select(names) for table in ledger]
+    if not tables:
+        return {}
+    whole = pa.concat_tables(tables)
+    taken = machine_seconds(*(whole[n].to_numpy(zero_copy_only=False) for n in names[1:]))
+    grouped = whole.append_column("share", [taken]).group_by(["arm", "replayed"])
+    sums = grouped.aggregate([("share", "sum")]).to_pylist()
+    return {(row["arm"], row["replayed"]): row["share_sum"] for row in sums}
 
 
 def _strategy(
     work: Work,
     label: str,
-    flops: Mapping[tuple[str, str], float],
-    times: Mapping[tuple[str, bool], float],
+    spent: Spent,
+    flops: Flops,
+    shares: Shares,
     rng: np.random.Generator,
 ) -> dict[str, Any]:
     """One arm: accuracy with its interval, what it cost, and how its answers ended."""
     arm = next(arm for arm in work.arms if arm.label == label)
-    outcomes = [o for (name, _), o in work.outcomes.items() if name == label]
+    pairs = [(label, problem_id) for problem_id in work.problem_ids]
+    outcomes = [work.outcomes[pair] for pair in pairs if pair in work.outcomes]
     right = np.array([[float(outcome.correct is True)] for outcome in outcomes])
     point = _curve([0], right, rng)[0] if outcomes else {}
     entry: dict[str, Any] = {
@@ -193,14 +211,14 @@ def _strategy(
     for status in ("answered", "no answer", "out of budget", "failed"):
         key = "n_" + status.replace(" ", "_")
         entry[key] = sum(outcome.status == status for outcome in outcomes)
-    totals = work.ledger.totals(label).get("generate")
     n = len(outcomes) or 1
-    entry["generated_tokens_per_problem"] = totals.n_generated_tokens / n if totals else 0.0
+    generated = _total(spent, "generate", label).n_generated_tokens
+    entry["generated_tokens_per_problem"] = generated / n
     held = [outcome.held_tokens for outcome in outcomes if outcome.held_tokens is not None]
     entry["held_tokens_per_step"] = float(np.mean(held)) if held else None
-    spent = {kind: total / n for (arm_label, kind), total in flops.items() if arm_label == label}
-    entry["flops_per_problem"] = spent or None
-    shares = [share for (arm_label, _), share in times.items() if arm_label == label]
-    entry["machine_seconds_per_problem"] = sum(shares) / n if shares else None
+    priced = {kind: total / n for (arm_label, kind), total in flops.items() if arm_label == label}
+    entry["flops_per_problem"] = priced or None
+    taken = [share for (arm_label, _), share in shares.items() if arm_label == label]
+    entry["machine_seconds_per_problem"] = sum(taken) / n if taken else None
     entry["errors"] = sorted({o.error for o in outcomes if o.error})[:5]
     return entry

@@ -37,7 +37,8 @@ def print_summary(summary: Mapping[str, Any], console: Console) -> None:
 
 def as_text(summary: Mapping[str, Any]) -> str:
     """A summary's tables as plain text."""
-    console = Console(file=io.StringIO(), width=100, color_system=None)
+    # force_jupyter: in a notebook rich would show the text there instead of writing it.
+    console = Console(file=io.StringIO(), width=100, color_system=None, force_jupyter=False)
     print_summary(summary, console)
     assert isinstance(console.file, io.StringIO), "it was made above"
     return console.file.getvalue()

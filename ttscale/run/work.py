@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 from ttscale.engine.protocol import Sampling
-from ttscale.record.ledger import Ledger
+from ttscale.record.trees import Node
 from ttscale.run.config import Experiment
 from ttscale.run.sweep import Arm
-from ttscale.trace import Finish, Path, Problem
+from ttscale.trace import Finish, Path
 
 Status = Literal["answered", "no answer", "out of budget", "failed"]
 
@@ -37,7 +37,8 @@ class Outcome:
     """What one arm made of one problem.
 
     `held_tokens` is the mean over a search's steps of the tokens that its paths held; None for a
-    strategy without steps.
+    strategy without steps. `tree` is what it sampled, pruned branches included; empty for one that
+    only draws independent samples, which are in `samples`.
     """
 
     arm: str
@@ -53,19 +54,28 @@ class Outcome:
     error: str | None = None
     samples: list[Sample] = field(default_factory=list)
     notes: Mapping[str, int] = field(default_factory=dict)
+    tree: Sequence[Node] = ()
+
+    @property
+    def light(self) -> Outcome:
+        """The same without samples and tree, which are in the run's books."""
+        return replace(self, samples=[], tree=())
 
 
 @dataclass
 class Work:
-    """What a run has come to; complete when every arm has met every problem."""
+    """What a run has come to; complete when every arm has met every problem.
+
+    The outcomes are without samples, which are in the run's books.
+    """
 
     experiment: Experiment
     arms: list[Arm]
-    problems: list[Problem]
+    problem_ids: list[str]
     provenance: Mapping[str, Any]
-    ledger: Ledger
     simulated: bool
     outcomes: dict[tuple[str, str], Outcome] = field(default_factory=dict)
+    n_failed: int = 0
     seconds: float = 0.0
     n_fresh_tokens: int = 0
     step_ends: Mapping[Finish, int] = field(default_factory=dict)
@@ -73,9 +83,14 @@ class Work:
     @property
     def complete(self) -> bool:
         """Whether nothing is missing."""
-        return len(self.outcomes) == len(self.arms) * len(self.problems)
+        return len(self.outcomes) == self.n_pairs
 
     @property
-    def n_failed(self) -> int:
-        """How many outcomes are failures."""
-        return sum(outcome.status == "failed" for outcome in self.outcomes.values())
+    def n_pairs(self) -> int:
+        """How many outcomes there are in the end."""
+        return len(self.arms) * len(self.problem_ids)
+
+    def note(self, outcome: Outcome) -> None:
+        """Keep one outcome, without its samples and tree."""
+        self.outcomes[outcome.arm, outcome.problem_id] = outcome.light
+        self.n_failed += outcome.status == "failed"

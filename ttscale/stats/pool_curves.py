@@ -30,6 +30,9 @@ from ttscale.stats.voting import weighted_majority_at_k
 
 _T = TypeVar("_T", bound=np.generic)
 
+CELLS = 1 << 22
+"""Numbers of a (problems, classes) table that are worked on at once."""
+
 
 @dataclass(frozen=True)
 class Curves:
@@ -170,24 +173,45 @@ class _Table:
 
 
 def _majority(table: _Table, label: IntArray, right: FloatArray, ks: IntArray) -> FloatArray:
-    """Sum over a problem's classes of (chance to win the vote) x (share of it that is right)."""
+    """`vote_of_counts` of a pool given as rows."""
     votes = label >= 0
     cells, cell = np.unique(
         np.stack([table.code[votes], label[votes]]), axis=1, return_inverse=True
     )
     size, hits = np.bincount(cell.ravel()), np.bincount(cell.ravel(), weights=right[votes])
-    owner = cells[0]
-    column = np.arange(len(owner)) - np.searchsorted(owner, owner)
-    n_problems = len(table.n_samples)
-    counts = np.zeros((n_problems, int(column.max(initial=0)) + 1), dtype=np.int64)
-    counts[owner, column] = size
-    abstain = table.count(~votes)
+    return vote_of_counts(cells[0], size, hits, table.count(~votes), ks)
 
-    candidate = np.flatnonzero(hits)
-    at = owner[candidate]
-    chance = majority_at_k(counts[at], column[candidate], ks, abstain[at])
-    total = np.where(ks <= table.n_samples[:, None], 0.0, np.nan)
-    np.add.at(total, at, chance * (hits[candidate] / size[candidate])[:, None])
+
+def vote_of_counts(
+    owner: IntArray,
+    size: IntArray,
+    hits: npt.NDArray[np.integer] | FloatArray,
+    n_abstain: IntArray,
+    ks: IntArray,
+) -> FloatArray:
+    """Expected correctness of a vote of k samples, from the sizes of answer classes.
+
+    owner: (classes,) each class's problem, ascending. size: (classes,) its samples. hits: of them,
+    the right ones. n_abstain: (problems,) samples that cast no vote.
+    Returns (problems, ks): the sum over a problem's classes of (chance to win the vote) x (share of
+    the class that is right); NaN where k exceeds a problem's samples.
+    """
+    n_problems = len(n_abstain)
+    n_samples = n_abstain + np.bincount(owner, weights=size, minlength=n_problems).astype(np.int64)
+    column = np.arange(len(owner)) - np.searchsorted(owner, owner)
+    width = int(column.max(initial=0)) + 1
+    total = np.where(ks <= n_samples[:, None], 0.0, np.nan)
+    starts = np.searchsorted(owner, np.arange(n_problems + 1))
+    step = max(1, CELLS // width)
+    for first in range(0, n_problems, step):
+        last = min(first + step, n_problems)
+        mine = slice(int(starts[first]), int(starts[last]))
+        counts = np.zeros((last - first, width), dtype=np.int64)
+        counts[owner[mine] - first, column[mine]] = size[mine]
+        candidate = np.flatnonzero(hits[mine]) + mine.start
+        at = owner[candidate]
+        chance = majority_at_k(counts[at - first], column[candidate], ks, n_abstain[at])
+        np.add.at(total, at, chance * (hits[candidate] / size[candidate])[:, None])
     return total
 
 
