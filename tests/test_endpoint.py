@@ -6,6 +6,7 @@ import asyncio
 import time
 from array import array
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -353,7 +354,7 @@ def test_a_server_with_text_alone_is_made_the_best_of(model: str) -> None:
 
 def test_a_server_on_a_cpu_is_set_up_as_the_engine_is(model: str) -> None:
     found = options(["--port=1", "--model", model, "--dtype", "bfloat16"], on_gpu=False)
-    told = dict(zip(found, found[1:], strict=False))
+    told = dict(pairwise(found))
     assert (told["--model"], told["--served-model-name"]) == (model, model)
     assert (told["--dtype"], told["--block-size"]) == ("bfloat16", "32")
     assert {"--port=1", "--enforce-eager", "--enable-prompt-tokens-details"} <= set(found)
