@@ -355,6 +355,8 @@ class Context:
                 completion.started,
                 completion.seconds,
                 stored.payer != self._payer,
+                completion.n_attempts,
+                completion.n_lost_tokens,
             )
         )
         if branch.kind == "generate":

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ttscale.benchmark.config import BenchmarkConfig
 from ttscale.context import PARAGRAPH
+from ttscale.engine.openai import TRANSPORT, OpenAIConfig
 from ttscale.engine.protocol import Engine, Sampling, Scorer
 from ttscale.engine.reward import RewardConfig
 from ttscale.engine.simulated import SimulatedConfig, SimulatedRewardConfig
@@ -119,9 +120,11 @@ class RunConfig(_Frozen):
     ray: RayConfig = RayConfig()
 
 
-GeneratorConfig = Annotated[VLLMConfig | SimulatedConfig, Field(discriminator="engine")]
+GeneratorConfig = Annotated[
+    VLLMConfig | OpenAIConfig | SimulatedConfig, Field(discriminator="engine")
+]
 OtherConfig = Annotated[
-    VLLMConfig | SimulatedConfig | RewardConfig | SimulatedRewardConfig,
+    VLLMConfig | OpenAIConfig | SimulatedConfig | RewardConfig | SimulatedRewardConfig,
     Field(discriminator="engine"),
 ]
 
@@ -201,8 +204,15 @@ def resolve(
 
 
 def digest(config: ExperimentConfig) -> str:
-    """Hash of everything that can change a result: all but the name and the `run` section."""
+    """Hash of everything that can change a result.
+
+    That is all but the name, the `run` section, and how endpoints are reached.
+    """
     fields = config.model_dump(mode="json", exclude={"run", "name"})
+    for model in (fields["model"], *fields["models"].values()):
+        if model["engine"] == "openai":
+            for key in TRANSPORT:
+                del model[key]
     if fields["attention"] == "dense":
         del fields["attention"]  # younger than runs that are to be resumed
     text = json.dumps(fields, sort_keys=True, ensure_ascii=False)
@@ -227,8 +237,14 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
     return keys
 
 
-def make_engine(config: VLLMConfig | SimulatedConfig, log: FilePath | None = None) -> Engine:
+def make_engine(
+    config: VLLMConfig | OpenAIConfig | SimulatedConfig, log: FilePath | None = None
+) -> Engine:
     """The engine a model section describes, not yet started."""
+    if isinstance(config, OpenAIConfig):
+        from ttscale.engine.openai.engine import OpenAIEngine
+
+        return OpenAIEngine(config, log)
     if isinstance(config, VLLMConfig):
         from ttscale.engine.vllm import VLLMEngine
 
@@ -268,7 +284,7 @@ def _model(given: Any, where: str) -> Any:
         if isinstance(given.get("name"), str):
             rest = {key: value for key, value in given.items() if key != "name"}
             return {**_model(given["name"], where), **rest}
-        return {"engine": "vllm", **given}
+        return {"engine": "openai" if "endpoint" in given else "vllm", **given}
     raise InputError(
         "a model is a name or a mapping",
         where=f"{where}: model",
@@ -402,7 +418,7 @@ def _validate(given: dict[str, Any], where: str) -> ExperimentConfig:
         raise InputError(error.what, where=place, got=error.got, hint=error.hint) from error
 
 
-_ENGINES = {"vllm", "simulated", "reward", "simulated_reward"}
+_ENGINES = {"vllm", "openai", "simulated", "reward", "simulated_reward"}
 """Names that pydantic puts into an error's place for the member of a union."""
 
 
