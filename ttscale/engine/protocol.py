@@ -90,12 +90,14 @@ class Solution(NamedTuple):
     steps : the texts of its steps.
     token_ids : the policy's own ids, its prompt included.
     ends : index in `token_ids` of each step's last token.
+    n_prompt : how many of `token_ids` are the prompt.
     """
 
     question: str
     steps: tuple[str, ...]
     token_ids: array[int]
     ends: tuple[int, ...]
+    n_prompt: int
 
 
 class Layout(NamedTuple):
@@ -196,6 +198,14 @@ class Engine(Protocol):
 
     def load(self) -> Load:
         """How many streams run and wait."""
+
+
+@runtime_checkable
+class AttendsSparsely(Protocol):
+    """What an engine has besides if its attention can follow a policy; others are dense."""
+
+    def check_attention(self, policy: str, where: str = "attention") -> None:
+        """Raise InputError unless the loaded model can attend by a policy."""
 
 
 @runtime_checkable

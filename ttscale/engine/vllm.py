@@ -23,6 +23,8 @@ from ttscale.engine.protocol import (
     Load,
     Sampling,
 )
+from ttscale.engine.sparse.requests import ARGUMENT
+from ttscale.engine.sparse.support import check
 from ttscale.engine.vllm_process import VLLMModel, VLLMProcess, first_cause
 from ttscale.errors import InputError
 from ttscale.trace import TOKEN
@@ -51,6 +53,7 @@ class VLLMEngine:
         self._process = VLLMProcess(config, log)
         self._request_ids: dict[asyncio.Future[Completion], str] = {}
         self._n_requests = 0
+        self._policies = {"dense"}
 
     @property
     def fingerprint(self) -> str:
@@ -71,10 +74,14 @@ class VLLMEngine:
     async def start(self) -> None:
         """Load the model; takes about 15 s on a small CPU."""
         await self._process.start()
-        from vllm import SamplingParams, TokensPrompt
+        from vllm import SamplingParams
+        from vllm.inputs import tokens_input
         from vllm.sampling_params import RequestOutputKind
 
-        self._params, self._prompt, self._kinds = SamplingParams, TokensPrompt, RequestOutputKind
+        # Ready-made input is registered at once, raw prompts only after a turn in vLLM's thread
+        # pool, and what is aborted before it is registered would run to its end.
+        self._params, self._prompt, self._kinds = SamplingParams, tokens_input, RequestOutputKind
+        await self._process.llm.get_supported_tasks()  # asked for once, before the first request
 
     async def close(self) -> None:
         """End all requests and the engine's process."""
@@ -104,16 +111,19 @@ class VLLMEngine:
         """The text of token ids."""
         return self._process.tokenizer.decode(token_ids)
 
+    def check_attention(self, policy: str, where: str = "attention") -> None:
+        """Raise InputError unless the loaded model can attend by a policy."""
+        if policy not in self._policies:
+            check(policy, self._process.llm.vllm_config, where)
+            self._policies.add(policy)
+
     def submit(
         self, prefix: array[int], sampling: Sampling, seed: int, n: int
     ) -> list[asyncio.Future[Completion]]:
         """Begin n streams, one request each."""
         if len(prefix) >= self.max_context:
             raise ContextTooLong(len(prefix), self.max_context)
-        if sampling.attention != "dense":
-            raise InputError(
-                "this engine has no such attention policy", got=sampling.attention, hint="dense"
-            )
+        self.check_attention(sampling.attention)
         loop = asyncio.get_running_loop()
         ids = prefix.tolist()
         streams: list[asyncio.Future[Completion]] = []
@@ -149,6 +159,7 @@ class VLLMEngine:
             logprobs=None if sampling.watch else sampling.top_logprobs,
             flat_logprobs=not sampling.watch,
             logprob_token_ids=list(sampling.watch) or None,
+            extra_args=None if sampling.attention == "dense" else {ARGUMENT: sampling.attention},
             output_kind=self._kinds.CUMULATIVE if sampling.step_pattern else self._kinds.FINAL_ONLY,
         )
 
@@ -231,7 +242,8 @@ def _logprobs(given: Any, sampling: Sampling) -> _Logprobs:
         watched.extend(given[0][token].logprob for token in sampling.watch)
         return _Logprobs(own, confidences, watched)
     k = sampling.top_logprobs
-    for start in given.start_indices:
+    for start, end in zip(given.start_indices, given.end_indices, strict=True):
+        assert end - start > k, "vLLM tells the likeliest tokens of every place"
         own.append(given.logprobs[start])
         if k:
             confidences.append(-math.fsum(given.logprobs[start + 1 : start + 1 + k]) / k)

@@ -25,6 +25,7 @@ from ttscale.engine.reward import RewardConfig
 from ttscale.engine.simulated import SimulatedConfig, SimulatedRewardConfig
 from ttscale.engine.vllm import VLLMConfig
 from ttscale.errors import InputError, closest
+from ttscale.run.attention import policy_name
 from ttscale.strategy import Until
 
 if TYPE_CHECKING:
@@ -137,7 +138,8 @@ class ExperimentConfig(_Frozen):
     """A model, a benchmark, and the strategies to run on it.
 
     `models` are further ones by the names that plug-ins call them: reward models, and models that
-    generate, such as a judge.
+    generate, such as a judge. `attention` is what decoding attends to, for all strategies that do
+    not name their own.
     """
 
     name: str = Field(pattern=r"^[\w][\w.-]*$")
@@ -146,10 +148,16 @@ class ExperimentConfig(_Frozen):
     models: dict[str, OtherConfig] = Field(default_factory=dict)
     benchmark: BenchmarkConfig
     sampling: SamplingConfig = SamplingConfig()
+    attention: str = "dense"
     step: StepConfig = StepConfig()
     strategies: tuple[dict[str, Any], ...] = Field(min_length=1)
     budget: BudgetConfig = BudgetConfig()
     run: RunConfig = RunConfig()
+
+    @field_validator("attention", mode="before")
+    @classmethod
+    def _policy(cls, given: Any) -> str:
+        return policy_name(given, "attention")
 
 
 class Experiment(NamedTuple):
@@ -210,6 +218,8 @@ def digest(config: ExperimentConfig) -> str:
         if model["engine"] in {"openai", "openai_reward"}:
             for key in TRANSPORT:
                 del model[key]
+    if fields["attention"] == "dense":
+        del fields["attention"]  # younger than runs that are to be resumed
     text = json.dumps(fields, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

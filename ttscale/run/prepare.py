@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ttscale.benchmark.item import Item
 from ttscale.engine.protocol import Engine
 from ttscale.errors import InputError
+from ttscale.run.attention import check_attention
 from ttscale.run.config import Experiment
 from ttscale.run.display import Display
 from ttscale.run.sweep import Arm
@@ -24,6 +25,7 @@ def prepare(
     from ttscale.benchmark.prompt import completion, messages
 
     _check_logprobs(engine, chosen)
+    check_attention(engine, chosen, experiment.source)
     prompt = experiment.config.benchmark.prompt
     problems = []
     for item in items:

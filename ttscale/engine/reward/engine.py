@@ -128,7 +128,7 @@ class RewardEngine:
     @property
     def policy_tokens(self) -> bool:
         """Whether it reads the policy's own token ids."""
-        return self.config.format.layout == "policy"
+        return self.config.format.layout in {"policy", "response"}
 
     def agrees_with(self, policy: Policy) -> bool:
         """Whether it can score what `policy` writes."""
