@@ -13,7 +13,7 @@ import pytest
 
 from ttscale.engine.openai.config import OpenAIConfig
 from ttscale.engine.openai.faults import LONGEST_PAUSE, Fault, judge, pause_seconds, retry_after
-from ttscale.engine.openai.limit import FIRST, Limit
+from ttscale.engine.openai.limit import FEWEST, FIRST, Limit
 from ttscale.engine.openai.routing import REMEMBERED, Routes
 from ttscale.errors import InputError
 
@@ -98,6 +98,8 @@ def test_with_a_queue_to_look_at_it_is_kept_short_and_never_empty() -> None:
         for _ in range(200):
             limit.note_answer()
         assert limit.n == 34, "answers say nothing where the queue does"
+        limit.note_queue(32, 10_000)
+        assert limit.n == FEWEST, "others' requests do not drive out this side's"
         gate.set()
         await asyncio.gather(*tasks)
 

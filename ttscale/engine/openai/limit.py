@@ -19,6 +19,9 @@ FIRST = 64
 QUEUE_SHARE = 1 / 16
 """The queue aimed at, as a share of what runs."""
 
+FEWEST = 8
+"""Requests that a long queue leaves in flight: others' requests may be what makes it long."""
+
 
 class Limit:
     """A number of slots that adapts, and who waits for one, first come first served.
@@ -96,7 +99,7 @@ class Limit:
         self._follows = True
         wanted = max(2, int(running * QUEUE_SHARE))
         if waiting > 2 * wanted:
-            self._set(self.n_running - (waiting - wanted))
+            self._set(max(FEWEST, self.n_running - (waiting - wanted)))
         elif not waiting and self._waiting:
             self._set(max(self._n, 1.5 * self.n_running))
 
