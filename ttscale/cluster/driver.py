@@ -23,6 +23,7 @@ from ttscale.run.runner import (
     open_journal,
     refuse_failure,
     run,
+    say_inexact,
     score_names,
 )
 from ttscale.run.settle import Settled
@@ -60,6 +61,7 @@ async def _drive(address: str, sheet: Sheet, display: Display) -> None:
             nonlocal started
             started = time.monotonic()
             work.provenance = note_provenance(experiment, folder, about.provenance)
+            say_inexact(work.provenance, display)
             work.simulated = about.simulated
             borrowing = borrow(journal, folder, about.fingerprint, display, fresh=fresh)
             display.begin(work.n_pairs, crew, crew)

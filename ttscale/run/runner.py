@@ -28,6 +28,7 @@ from ttscale.run.pairs import all_pairs, work_through
 from ttscale.run.prepare import prepare
 from ttscale.run.settle import Desk
 from ttscale.run.shards import PATIENCE_SECONDS, WORKERS, reclaim, refuse_living
+from ttscale.run.summary import INEXACT, exact_tokens
 from ttscale.run.sweep import Arm, arms
 from ttscale.run.work import Outcome, Work
 from ttscale.session import Session
@@ -91,6 +92,7 @@ async def here(sheet: Sheet, display: Display) -> None:
         journal = stack.enter_context(open_journal(folder, display))
         judge = await stack.enter_async_context(Judge(config, journal))
         models = await start_models(stack, config, folder, display)
+        say_inexact(models.provenance(), display)
         engine = models.policy
         borrow(journal, folder, engine.fingerprint, display, fresh=fresh)
         problems = prepare(experiment, engine, items, chosen, display)
@@ -182,6 +184,12 @@ def note_provenance(
     }
     write_json(provenance, folder / "provenance.json")
     return provenance
+
+
+def say_inexact(provenance: Mapping[str, Any], display: Display) -> None:
+    """Say so where token ids are not those that the models wrote."""
+    if not exact_tokens(provenance):
+        display.say(f"warning: {INEXACT}")
 
 
 def borrow(

@@ -237,7 +237,7 @@ class Viewer {
     if (pruned(node, children)) meta.append(element("span", { class: "flag" }, "pruned"));
     if (chosen) meta.append(element("span", {}, "on the way to the answer"));
     const state = [correct === true ? "right" : correct === false ? "wrong" : "", pruned(node, children) ? "pruned" : "", chosen ? "chosen" : "", String(i) === this.now.target ? "target" : ""].filter(Boolean).join(" ");
-    const card = element("div", { class: `sample ${state}` }, meta, this.text(text, "text", cut));
+    const card = element("div", { class: `sample ${state}` }, meta, this.text(text === null ? null : text.replace(/\n+$/, ""), "text", cut));
     card.style.marginLeft = `min(${depth * 1.1}rem, 45%)`;
     return card;
   }
