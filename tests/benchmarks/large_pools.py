@@ -60,7 +60,7 @@ def write_pool(folder: Path, n_problems: int, n_samples: int) -> None:
 
 
 def read(folder: Path) -> dict[str, object]:
-    """Study the pool as `ttscale fit` does; seconds of its stages and the peak, in this process."""
+    """Study the pool as `ttscale fit` does, with 50 refits; seconds of its stages and the peak, in this process."""
     from ttscale.laws.sampled import choose_samples
     from ttscale.laws.study import study
     from ttscale.record.samples import read_samples
@@ -69,7 +69,7 @@ def read(folder: Path) -> dict[str, object]:
     samples = choose_samples(read_samples(folder))
     reduced = time.perf_counter()
     reading_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    record = study(samples, n_bootstrap=200).to_json()
+    record = study(samples, n_bootstrap=50).to_json()
     ended = time.perf_counter()
     curve, votes = record["curve"], record["curves"]["majority"]
     return {
