@@ -60,7 +60,7 @@ def write_pool(folder: Path, n_problems: int, n_samples: int) -> None:
 
 
 def read(folder: Path) -> dict[str, object]:
-    """Study the pool as `ttscale fit` does, with 50 refits; seconds of its stages and the peak, in this process."""
+    """Study the pool as `ttscale fit` does, with 50 refits; seconds and peaks of this process."""
     from ttscale.laws.sampled import choose_samples
     from ttscale.laws.study import study
     from ttscale.record.samples import read_samples
