@@ -24,7 +24,7 @@ from ttscale.errors import InputError
 from ttscale.formats.exporting import write_pool
 from ttscale.formats.imported import Choices
 from ttscale.formats.importing import import_files
-from ttscale.notebook import _experiment
+from ttscale.notebook.running import read_experiment
 from ttscale.record.pool import make_pool
 
 ROOT = Path(__file__).parents[1]
@@ -42,7 +42,7 @@ def test_a_configuration_is_a_path_a_text_or_a_mapping(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump(CONFIG))
     before = copy.deepcopy(CONFIG)
     given: list[Any] = [path, str(path), path.read_text(), CONFIG]
-    assert len({_experiment(each, ()).hash for each in given}) == 1
+    assert len({read_experiment(each, ()).hash for each in given}) == 1
     changed = ttscale.run(CONFIG, changes=["benchmark.size=3"], results=tmp_path / "r")
     assert changed.summary["n_problems"] == 3
     assert before == CONFIG

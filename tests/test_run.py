@@ -128,6 +128,24 @@ def test_a_list_is_a_sweep_and_its_samples_are_shared(tmp_path: Path) -> None:
     assert summary["samples"][0]["n_samples"] == 12 * 16
 
 
+def test_several_strategies_are_drawn_and_each_has_seconds_of_the_machine(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    for strategies in (None, ["single", {"name": "majority_vote", "n": 4}]):
+        changes = {"strategies": strategies} if strategies else {}
+        done = in_process("run", write(tmp_path, **changes), "--results", tmp_path / "r",
+                          "--fresh", "--json")  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        seconds = [
+            each["machine_seconds_per_problem"] for each in json.loads(done.stdout)["strategies"]
+        ]
+        drawn = tmp_path / "r" / "small" / "strategies.svg"
+        assert drawn.exists() == (len(seconds) > 1)
+        if strategies is None:
+            alone = seconds
+    single, vote = seconds
+    assert 0 < single < vote == pytest.approx(alone[0])  # the same four samples, shared or not
+
+
 def test_another_run_pays_only_for_what_is_missing(tmp_path: Path) -> None:
     best = {"name": "best_of_n", "n": 16, "verifier": "mean_logprob"}
     run(tmp_path, name="first", strategies=[best])

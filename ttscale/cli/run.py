@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +13,9 @@ import typer
 from typer.core import TyperCommand
 
 from ttscale.cli.options import Fresh, Results
+
+FIGURE = "strategies.svg"
+"""The figure's name in a run folder."""
 
 
 class Command(TyperCommand):
@@ -63,10 +68,23 @@ def run(
 
         folder = run_on_ray(experiment, results, display, fresh=fresh, address=ray)
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    drawn = _draw(summary, folder / FIGURE)
     if as_json:
         print(json.dumps(summary, ensure_ascii=False))
     else:
-        print_summary(
-            summary, Console(width=None if sys.stdout.isatty() else 100, markup=False, emoji=False)
-        )
+        width = None if sys.stdout.isatty() else 100
+        print_summary(summary, Console(width=width, markup=False, emoji=False))
+        if drawn:
+            print(f"Accuracy against cost is drawn in {show(folder / FIGURE)}")
+        print(f"As a page, with figures and samples: ttscale report {show(folder)}")
         print(f"The report is {show(folder / REPORT)}")
+
+
+def _draw(summary: Mapping[str, Any], path: Path) -> bool:
+    """Draw several strategies against their costs, where matplotlib is there to do it."""
+    if len(summary["strategies"]) < 2 or find_spec("matplotlib") is None:
+        return False
+    from ttscale.report.strategy_figure import draw_strategies
+
+    draw_strategies(summary, path)
+    return True

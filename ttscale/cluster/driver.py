@@ -23,6 +23,7 @@ from ttscale.run.runner import (
     note_provenance,
     refuse_failure,
     run,
+    say_inexact,
     say_resumed,
     score_names,
 )
@@ -64,6 +65,7 @@ async def _drive(address: str, sheet: Sheet, display: Display) -> None:
             nonlocal started
             started = time.monotonic()
             work.provenance = note_provenance(experiment, folder, about.provenance)
+            say_inexact(work, display)
             work.simulated = about.simulated
             borrowing = borrow(journal, folder, about.fingerprint, display, fresh=fresh)
             display.begin(work.n_pairs, crew, crew)

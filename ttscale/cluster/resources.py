@@ -26,7 +26,8 @@ def import_ray() -> ModuleType:
             where="--ray",
             hint="pip install 'ttscale[ray]', the same version as on the cluster",
         ) from error
-    return ray
+    found: ModuleType = ray
+    return found
 
 
 @contextmanager

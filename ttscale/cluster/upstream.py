@@ -48,6 +48,9 @@ class Parcel(NamedTuple):
     step_ends: Mapping[Finish, int] = Counter()
 
 
+EMPTY = Parcel(0, [], [])
+
+
 class Upstream:
     """Implements `ttscale.record.journal.Upstream`, used from one event loop."""
 

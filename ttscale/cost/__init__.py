@@ -17,6 +17,7 @@ from ttscale.cost.hardware import Calibration, Hardware
 from ttscale.cost.kinetics import KineticsCost, kinetics_cost, monkeys_flops, monkeys_token_flops
 from ttscale.cost.ledger import PricedLedger, decode_batch, ledger_flops, price_ledger
 from ttscale.cost.memory import Capacity, capacity
+from ttscale.cost.occupancy import machine_seconds
 from ttscale.cost.policy import AttentionPolicy, parse_policy
 from ttscale.cost.price import Price, price, roofline_seconds
 from ttscale.cost.speculative import SpeculativeWork, expected_tokens, speculative_work, speed_up
@@ -59,6 +60,7 @@ __all__ = [
     "judge_work",
     "kinetics_cost",
     "ledger_flops",
+    "machine_seconds",
     "mean_batch",
     "monkeys_flops",
     "monkeys_token_flops",

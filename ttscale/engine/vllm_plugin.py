@@ -25,7 +25,9 @@ def register() -> None:
         _leave_interrupts_to_owner()
         _end_with_owner()
     _keep_generators_of_partial_prefills()
+    _keep_likeliest_beside_watched()
     _register_reward_models()
+    _attend_sparsely_on_request()
 
 
 def _register_reward_models() -> None:
@@ -100,3 +102,57 @@ def _keep_generators_of_partial_prefills() -> None:
 
     Runner._sample, Runner._bookkeeping_sync = _sample, _bookkeeping_sync
     Runner._ttscale_keeps_generators = True
+
+
+def _keep_likeliest_beside_watched() -> None:
+    """Let requests for watched tokens and for the likeliest ones share a batch.
+
+    vLLM gives every row of a batch the log-probabilities of the tokens that some row names, and
+    minus infinity for the rows that named none: a judge that reads P(Yes) would take away the
+    confidences of all samples made meanwhile. Rows that name no tokens keep their likeliest ones.
+    (Seen in vLLM 0.32.)
+    """
+    import torch.nn.functional as tensors
+    from vllm.v1.sample.sampler import Sampler
+
+    if getattr(Sampler, "_ttscale_keeps_likeliest", False):
+        return
+    forward, gather = Sampler.forward, Sampler.gather_specific_token_logprobs
+
+    def _forward(self: Any, logits: Any, sampling_metadata: Any, *args: Any, **kwargs: Any) -> Any:
+        self._n_likeliest = sampling_metadata.max_num_logprobs
+        return forward(self, logits, sampling_metadata, *args, **kwargs)
+
+    def _gather(self: Any, logprobs: Any, watched: dict[int, list[int]], sampled: Any) -> Any:
+        named = gather(self, logprobs, watched, sampled)
+        if named is None or self._n_likeliest is None or self._n_likeliest < 0:
+            return named
+        likeliest = self.gather_logprobs(logprobs, self._n_likeliest, token_ids=sampled)
+        n_named, n_likeliest = named.logprobs.shape[1], likeliest.logprobs.shape[1]
+        wider = (0, max(n_named - n_likeliest, 0))
+        ids = tensors.pad(likeliest.logprob_token_ids, wider)
+        values = tensors.pad(likeliest.logprobs, wider, value=float("-inf"))
+        rows = list(watched)
+        ids[rows, :n_named] = named.logprob_token_ids[rows]
+        values[rows, :n_named] = named.logprobs[rows]
+        return named._replace(logprob_token_ids=ids, logprobs=values)
+
+    Sampler.forward, Sampler.gather_specific_token_logprobs = _forward, _gather
+    Sampler._ttscale_keeps_likeliest = True
+
+
+def _attend_sparsely_on_request() -> None:
+    """Attention by the policy that a request names (`ttscale.engine.sparse`); others as before."""
+    from vllm.platforms import current_platform
+
+    from ttscale.engine.sparse import requests
+
+    requests.bring_to_attention()
+    requests.keep_generated_blocks_apart()
+    from vllm.v1.attention.backends.registry import AttentionBackendEnum, register_backend
+
+    place = "ttscale.engine.sparse"
+    if current_platform.is_cpu():
+        register_backend(AttentionBackendEnum.CPU_ATTN, f"{place}.cpu.SparseCPUBackend")
+    elif current_platform.is_cuda():
+        register_backend(AttentionBackendEnum.FLASH_ATTN, f"{place}.flash.SparseFlashBackend")

@@ -97,6 +97,8 @@ class _Payload(msgspec.Struct, array_like=True, frozen=True):
     text: str
     confidences: bytes = b""
     watched: bytes = b""
+    n_attempts: int = 1
+    n_lost_tokens: int = 0
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -226,6 +228,8 @@ class Journal:
             completion.text,
             completion.confidences.tobytes(),
             completion.watched.tobytes(),
+            completion.n_attempts,
+            completion.n_lost_tokens,
         )
         self._calls[base, stream] = (payer, _encode(payload))
 
@@ -331,6 +335,8 @@ def _completion(payload: bytes) -> Completion:
         record.seconds,
         confidences,
         watched,
+        record.n_attempts,
+        record.n_lost_tokens,
     )
 
 

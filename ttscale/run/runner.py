@@ -27,6 +27,7 @@ from ttscale.run.outputs import read_summary, write_outputs
 from ttscale.run.pairs import all_pairs, work_through
 from ttscale.run.prepare import prepare
 from ttscale.run.settle import Desk
+from ttscale.run.summary import INEXACT, exact_tokens
 from ttscale.run.sweep import Arm, arms
 from ttscale.run.work import Outcome, Work
 from ttscale.session import Session
@@ -112,6 +113,7 @@ async def here(sheet: Sheet, display: Display) -> None:
             note_provenance(experiment, folder, models.provenance()),
             engine.simulated,
         )
+        say_inexact(work, display)
         books = stack.enter_context(Books(folder, score_names(chosen)))
         desk = Desk(chosen, judge, ledgers, books.add)
 
@@ -172,6 +174,12 @@ def note_provenance(
     }
     write_json(provenance, folder / "provenance.json")
     return provenance
+
+
+def say_inexact(work: Work, display: Display) -> None:
+    """Say so where token ids are not those that the models wrote."""
+    if not exact_tokens(work.provenance):
+        display.say(f"warning: {INEXACT}")
 
 
 def borrow(

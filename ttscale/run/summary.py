@@ -33,9 +33,18 @@ def summarise(
     sets: Mapping[str, Tally],
     spent: Spent,
     flops: Flops,
+    times: Mapping[str, float],
     before: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The content of summary.json; `before` is that of an earlier, unfinished session."""
+    """The content of summary.json.
+
+    Parameters
+    ----------
+    work : what was run, and how it ended.
+    sets : the samples, counted.
+    spent, flops, times : what `Books.totals`, `flops_by_arm` and `seconds_by_arm` give.
+    before : the summary of an earlier, unfinished session.
+    """
     seconds = work.seconds + (before["seconds"] if before else 0.0)
     n_tokens = work.n_fresh_tokens + (before["n_sampled_tokens"] if before else 0)
     rng = np.random.default_rng(work.experiment.config.seed)
@@ -56,22 +65,44 @@ def summarise(
             sample_set(name, one, rng, independent=name not in searches)
             for name, one in sets.items()
         ],
-        "strategies": [_strategy(work, arm.label, spent, flops, rng) for arm in work.arms],
+        "strategies": [_strategy(work, arm.label, spent, flops, times, rng) for arm in work.arms],
         "tokens": tokens(spent),
-        "warnings": _warnings(work),
+        "warnings": _warnings(work, spent),
     }
 
 
-def _warnings(work: Work) -> list[str]:
+INEXACT = (
+    "the endpoint gives text and no token ids: what is continued is tokenised anew, token counts "
+    "are those of this side's tokenizer, and log-probabilities are spread evenly over them"
+)
+
+
+def exact_tokens(provenance: Mapping[str, Any]) -> bool:
+    """Whether a run's token ids are those the models wrote."""
+    models = [provenance, *(provenance.get("models") or {}).values()]
+    return all(model.get("tokens", "exact") == "exact" for model in models)
+
+
+def _warnings(work: Work, spent: Spent) -> list[str]:
     """What the numbers alone would hide."""
+    found = []
     ends = work.step_ends
     if ends and not ends.get("step"):
         step = work.experiment.config.step.model_dump(exclude_defaults=True) or "a paragraph"
-        return [
+        found.append(
             f"no step ended as configured ({step}): {sum(ends.values()):,} samples went on to the "
             "end of the response or to the token limit, and a search had nothing to choose between"
-        ]
-    return []
+        )
+    if not exact_tokens(work.provenance):
+        found.append(INEXACT)
+    paid = [totals for (_, _, replayed), totals in spent.items() if not replayed]
+    if n_again := sum(totals.n_attempts - totals.n_sequences for totals in paid):
+        n_lost = sum(totals.n_lost_tokens for totals in paid)
+        found.append(
+            f"{n_again:,} requests were sent again after the endpoint had failed them; {n_lost:,} "
+            "tokens that were seen of failed or cut ones are lost, and not part of the counts"
+        )
+    return found
 
 
 def tokens(spent: Spent) -> dict[str, Any]:
@@ -161,10 +192,39 @@ def flops_by_arm(ledger: Iterable[pa.Table]) -> dict[tuple[str, str], float]:
     return dict(flops)
 
 
+MOST_TIMED = 1_000_000
+"""Sequences above which a run's seconds are not divided among its strategies."""
+
+
+def seconds_by_arm(ledger: Iterable[pa.Table]) -> dict[str, float]:
+    """Seconds of the machine by arm, whoever paid for its samples; empty for a very large run."""
+    import pyarrow as pa
+
+    from ttscale.cost import machine_seconds
+
+    columns, tables, n_rows = ["arm", "started", "seconds", "replayed"], [], 0
+    for table in ledger:
+        tables.append(table.select(columns))
+        n_rows += table.num_rows
+        if n_rows > MOST_TIMED:
+            return {}
+    if not tables:
+        return {}
+    whole = pa.concat_tables(tables)
+    shares = machine_seconds(*(whole[c].to_numpy(zero_copy_only=False) for c in columns[1:]))
+    sums = whole.append_column("share", [shares]).group_by(["arm"]).aggregate([("share", "sum")])
+    return {row["arm"]: row["share_sum"] for row in sums.to_pylist()}
+
+
 def _strategy(
-    work: Work, label: str, spent: Spent, flops: Flops, rng: np.random.Generator
+    work: Work,
+    label: str,
+    spent: Spent,
+    flops: Flops,
+    times: Mapping[str, float],
+    rng: np.random.Generator,
 ) -> dict[str, Any]:
-    """One arm: accuracy with its interval, tokens, and how its answers ended."""
+    """One arm: accuracy with its interval, what it cost, and how its answers ended."""
     arm = next(arm for arm in work.arms if arm.label == label)
     pairs = [(label, problem_id) for problem_id in work.problem_ids]
     outcomes = [work.outcomes[pair] for pair in pairs if pair in work.outcomes]
@@ -191,5 +251,6 @@ def _strategy(
     entry["held_tokens_per_step"] = float(np.mean(held)) if held else None
     priced = {kind: total / n for (arm_label, kind), total in flops.items() if arm_label == label}
     entry["flops_per_problem"] = priced or None
+    entry["machine_seconds_per_problem"] = times[label] / n if label in times else None
     entry["errors"] = sorted({o.error for o in outcomes if o.error})[:5]
     return entry

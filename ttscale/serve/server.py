@@ -16,6 +16,7 @@ import uvicorn
 
 from ttscale.benchmark.grading import Grader
 from ttscale.errors import InputError, TTScaleError
+from ttscale.run.attention import check_attention
 from ttscale.run.config import Experiment
 from ttscale.run.display import Display
 from ttscale.run.models import start_models
@@ -92,10 +93,12 @@ async def open_service(
     )
     await stack.enter_async_context(grader)
     models = await start_models(stack, config, None, display)
+    chosen = arms(experiment)
+    check_attention(models.policy, chosen, experiment.source)
     gate = Gate(settings.concurrency or config.run.concurrency, settings.queue)
     service = Service(
         config,
-        arms(experiment),
+        chosen,
         models,
         grader,
         gate,
