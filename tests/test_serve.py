@@ -323,7 +323,8 @@ def test_a_silent_stream_is_kept_alive(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_several_turns_reach_the_model(tmp_path: Path) -> None:
     async def test(served: Served) -> None:
-        first = await served.client.chat.completions.create(model="single", messages=ASK)
+        ask = served.client.chat.completions.create
+        first = await ask(model="single", messages=ASK, seed=1)
         again = [
             {"role": "system", "content": "Be brief."},
             *ASK,
@@ -331,10 +332,10 @@ def test_several_turns_reach_the_model(tmp_path: Path) -> None:
             {"role": "user", "content": [{"type": "text", "text": f"Once more: {QUESTION}"}]},
         ]
         more: Any = again
-        done = await served.client.chat.completions.create(model="single", messages=more)
+        done = await ask(model="single", messages=more, seed=1)
         assert done.usage is not None and first.usage is not None
         assert done.usage.prompt_tokens > 2 * first.usage.prompt_tokens
-        assert "Answer: " in str(done.choices[0].message.content)
+        assert "Step 1: " in str(done.choices[0].message.content)
 
     serve(tmp_path, test)
 
