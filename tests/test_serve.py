@@ -40,7 +40,7 @@ def test_every_strategy_is_a_model(tmp_path: Path) -> None:
 
 def test_the_openai_client_gets_an_answer_and_what_it_cost(tmp_path: Path) -> None:
     async def test(served: Served) -> None:
-        done = await served.client.chat.completions.create(model="vote", messages=ASK)
+        done = await served.client.chat.completions.create(model="vote", messages=ASK, seed=1)
         (choice,) = done.choices
         assert choice.message.role == "assistant" and choice.finish_reason == "stop"
         assert "Answer: " in str(choice.message.content)
@@ -65,7 +65,7 @@ def test_the_openai_client_gets_an_answer_and_what_it_cost(tmp_path: Path) -> No
 
 def test_what_the_verifier_takes_is_in_the_usage(tmp_path: Path) -> None:
     async def test(served: Served) -> None:
-        done = await served.client.chat.completions.create(model="best", messages=ASK)
+        done = await served.client.chat.completions.create(model="best", messages=ASK, seed=1)
         account: Any = done.model_extra
         calls = account["ttscale"]["spent"]
         assert calls["generate"]["n_sequences"] == 4
@@ -172,7 +172,7 @@ def test_the_experiments_budget_and_length_are_not_exceeded(tmp_path: Path) -> N
 
 def test_without_an_answer_the_first_whole_sample_is_shown(tmp_path: Path) -> None:
     async def test(served: Served) -> None:
-        done = await served.client.chat.completions.create(model="vote", messages=ASK)
+        done = await served.client.chat.completions.create(model="vote", messages=ASK, seed=1)
         account: Any = done.model_extra
         assert account["ttscale"]["status"] == "no answer"
         assert account["ttscale"]["abstained"] == 8
