@@ -17,6 +17,7 @@ REFERENCE = {
     "laws": ("Laws", ("ttscale.laws",)),
     "cost": ("Costs", ("ttscale.cost",)),
     "plan": ("Plans", ("ttscale.plan",)),
+    "notebook": ("Python", ("ttscale.notebook",)),
 }
 
 

@@ -39,7 +39,7 @@ names are the parameters. *Prompts* that a strategy writes itself (a judge's, a 
 computed anew and charged as prompt tokens; words put into the model's mouth likewise. What a
 strategy notes of itself, such as `thinking_tokens` or what it cut to fit the context, is in
 `answers.parquet`.
-With `n: 1` every strategy that has an n is one plain sample.
+With `n: 1` every strategy that has an n is one plain sample (`sparse_generation` under its policy).
 
 What stands between `<think>` and `</think>`, or in another format's thinking, is never read for an
 answer, in any strategy; thinking that is never closed gives none.
@@ -99,6 +99,9 @@ FAMILIES: dict[str, dict[str, Shown]] = {
         "majority_vote": Shown("n R", "n: 16"),
         "best_of_n": Shown("n R, n scores", f"n: 16, {VERIFIER}"),
         "weighted_majority": Shown("n R, n scores", f"n: 16, {VERIFIER}"),
+        "sparse_generation": Shown(
+            "n R, in bytes those of its policy", 'n: 16, policy: "block_topk:1024"'
+        ),
         "repeated": Shown("n times the inner strategy's", "n: 8, of: {name: budget_forcing}"),
     },
     "Selection": {

@@ -161,6 +161,18 @@ def test_tasks_do_not_mix() -> None:
         read(FIRST, REPEATS)
 
 
+def test_models_do_not_mix(tmp_path: Path) -> None:
+    other = rewritten(tmp_path, SECOND, lambda row: None)
+    (results,) = tmp_path.glob("results_*.json")
+    results.write_text(results.read_text().replace('"model_name": "stub-1"', '"model_name": "x"'))
+    with pytest.raises(InputError, match="different models"):
+        read(FIRST, other)
+    results.write_text("{")
+    with pytest.raises(InputError, match="not JSON") as caught:
+        read(other)
+    assert results.name in str(caught.value)
+
+
 def test_documents_do_not_mix(tmp_path: Path) -> None:
     other = tmp_path / "b.jsonl"
     text = SECOND.read_text().replace('"doc_hash": "', '"doc_hash": "x')

@@ -80,7 +80,7 @@ def test_the_ratio_is_that_of_the_means() -> None:
     assert found["last"]["ratio"][0] == pytest.approx(0.5 * 6 / 2, abs=1e-3)
 
 
-def test_steps_are_judged_by_rollouts_where_there_are_any_and_by_the_rule() -> None:
+def test_steps_are_judged_by_what_followed_them_and_by_the_rule() -> None:
     steps = scored([0.9, 0.1, 0.8, 0.2], [0.5] * 4)
     rollout = Sampled(array(TOKEN, [12, 0, 9]), (2, 3), ("a\n", "c"), True, "5", n_prefix=2)
     first = PROBLEMS[0]._replace(responses=[*PROBLEMS[0].responses, rollout])
@@ -91,11 +91,11 @@ def test_steps_are_judged_by_rollouts_where_there_are_any_and_by_the_rule() -> N
         RNG,
         lambda problem, solution: [solution.token_ids[0] == 11, False],
     )
-    assert found["rollouts"]["problems"] == 1
-    assert found["rollouts"]["steps"] == 4
-    assert found["rollouts"]["right"] == 0.5  # the right solution's, and the one rolled out well
-    assert found["rollouts"]["prm"]["auroc_within"][0] == 1
-    assert found["exact"]["steps"] == 8
+    assert found["outcomes"]["steps"] == found["exact"]["steps"] == 8
+    # the right solutions', and the one rolled out well
+    assert found["outcomes"]["right"] == 3 / 8
+    # within the first problem the two good steps have the best scores, as has the second's one
+    assert found["outcomes"]["prm"]["auroc_within"][0] == 1
     assert found["exact"]["prm"]["auroc_within"][0] == 0
     assert found["exact"]["mean_logprob"]["auroc"][0] == 1
 

@@ -2,83 +2,29 @@
 
 from __future__ import annotations
 
-import json
-from array import array
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.tiny_llama import PROBLEMS, make_tiny_llama
+from ttscale.errors import InputError
 from ttscale.prm.export import halve, merge, save
-from ttscale.prm.labelling import Labelled, Sampled
 from ttscale.prm.llama import HEAD, Llama
 from ttscale.prm.recipe import Training
 from ttscale.prm.training import lower_layers, new_adapter, predict, train
 from ttscale.prm.tree import shared_prefix
-from ttscale.trace import TOKEN
 
 torch = pytest.importorskip("torch")
 torch.set_num_threads(1)  # two that wait for each other are slow on what is this small
-safetensors = pytest.importorskip("safetensors.torch")
+pytest.importorskip("safetensors.torch")
 
-CONFIG = {
-    "architectures": ["LlamaForCausalLM"],
-    "model_type": "llama",
-    "hidden_act": "silu",
-    "hidden_size": 24,
-    "intermediate_size": 40,
-    "max_position_embeddings": 64,
-    "num_attention_heads": 6,
-    "num_hidden_layers": 4,
-    "num_key_value_heads": 2,
-    "rms_norm_eps": 1e-5,
-    "rope_theta": 100.0,
-    "tie_word_embeddings": True,
-    "vocab_size": 50,
-    "pad_token_id": 0,
-}
 SETTINGS = Training(layers=2, rank=3, epochs=30, batch=2, learning_rate=0.02)
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny random Llama in Hugging Face's layout."""
-    folder = tmp_path_factory.mktemp("models") / "base"
-    folder.mkdir()
-    (folder / "config.json").write_text(json.dumps(CONFIG))
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        (folder / name).write_text("{}")
-    from transformers import AutoModelForCausalLM, LlamaConfig
-
-    torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(LlamaConfig(**CONFIG))
-    tensors = {
-        name: torch.randn_like(tensor) * (0.3 if tensor.dim() > 1 else 1.0)
-        for name, tensor in model.state_dict().items()
-        if name != "lm_head.weight"
-    }
-    safetensors.save_file(tensors, folder / "model.safetensors")
-    return folder
-
-
-def ids(*numbers: int) -> array[int]:
-    return array(TOKEN, numbers)
-
-
-PROBLEMS = [
-    Labelled(
-        "a",
-        "",
-        ids(7, 8, 9, 1, 2),
-        [
-            Sampled(ids(3, 4, 5, 6), (2, 4), (), True),
-            Sampled(ids(3, 4, 5, 9), (2, 4), (), False, n_prefix=2),
-            Sampled(ids(3, 6, 4), (3,), (), False),
-        ],
-    ),
-    Labelled("b", "", ids(7, 8, 9, 2), [Sampled(ids(5, 4, 3), (1, 2, 3), (), True)]),
-    Labelled("c", "", ids(7, 8, 9, 4), [Sampled(ids(5, 9, 3), (1, 2, 3), (), False)]),
-]
+    return make_tiny_llama(tmp_path_factory.mktemp("models") / "base")
 
 
 def random_adapter(llama: Llama) -> dict[str, torch.Tensor]:
@@ -89,8 +35,11 @@ def random_adapter(llama: Llama) -> dict[str, torch.Tensor]:
     }
 
 
-def test_every_mark_scores_as_transformers_scores_its_path(base: Path, tmp_path: Path) -> None:
-    llama = Llama.load(base)
+@pytest.mark.parametrize("depth", [None, 3])
+def test_every_mark_scores_as_transformers_scores_its_path(
+    base: Path, tmp_path: Path, depth: int | None
+) -> None:
+    llama = Llama.load(base, depth)
     adapter = halve(random_adapter(llama))
     corpus = lower_layers(llama, PROBLEMS, SETTINGS.layers)
     scores = predict(llama, corpus, corpus.documents, adapter)
@@ -102,6 +51,7 @@ def test_every_mark_scores_as_transformers_scores_its_path(base: Path, tmp_path:
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "merged").float()
     assert type(model).__name__ == "LlamaForSequenceClassification"
     assert model.config.num_labels == 1
+    assert len(model.model.layers) == (depth or 4)
 
     assert shared_prefix(PROBLEMS) == 3
     n_checked = 0
@@ -136,7 +86,7 @@ def test_an_adapter_begins_by_changing_nothing(base: Path) -> None:
 
 def test_training_lowers_the_loss_and_is_the_same_again(base: Path) -> None:
     llama = Llama.load(base)
-    corpus = lower_layers(llama, [*PROBLEMS, PROBLEMS[0]], SETTINGS.layers)
+    corpus = lower_layers(llama, [PROBLEMS[0], *PROBLEMS], SETTINGS.layers)
     histories = []
     for _ in range(2):
         epochs = []
@@ -150,3 +100,11 @@ def test_training_lowers_the_loss_and_is_the_same_again(base: Path) -> None:
     assert scores[torch.from_numpy(ends)][torch.from_numpy(right)].min() > np.max(
         scores[torch.from_numpy(ends)][torch.from_numpy(~right)].numpy()
     )
+
+
+def test_problems_that_blame_no_step_are_not_trained_on(base: Path) -> None:
+    llama = Llama.load(base)
+    one_sided = lower_layers(llama, PROBLEMS, SETTINGS.layers)
+    assert [document.tree.mixed for document in one_sided.documents] == [True, False, False]
+    with pytest.raises(InputError, match=r"(?s)both right and wrong.*0 of 2, 1 of 1"):
+        train(llama, one_sided, 1, 2, SETTINGS, print)

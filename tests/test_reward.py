@@ -17,7 +17,7 @@ from ttscale.engine.reward import RewardConfig, RewardEngine, RewardFormat
 from ttscale.errors import InputError
 from ttscale.trace import TOKEN
 
-SOLUTION = Solution("1+1?", ("one", "two"), array(TOKEN, range(100, 112)), (6, 11))
+SOLUTION = Solution("1+1?", ("one", "two"), array(TOKEN, range(100, 112)), (6, 11), 5)
 SHIPPED = [
     "math-shepherd-7b",
     "qwen2.5-math-prm-7b",
@@ -71,6 +71,17 @@ def shipped(name: str) -> dict[str, Any]:
 def test_the_policys_own_tokens() -> None:
     layout = RewardFormat().lay_out(SOLUTION, Characters())
     assert layout == (SOLUTION.token_ids, (6, 11))
+
+
+def test_the_policys_tokens_of_the_response_behind_a_question_of_its_own() -> None:
+    tokenizer = Characters()
+    own = RewardFormat(layout="response", question="Q: {question}\n")
+    question = tokenizer.encode("Q: 1+1?\n")
+    layout = own.lay_out(SOLUTION, tokenizer)
+    assert layout.token_ids == question + SOLUTION.token_ids[5:]
+    assert [layout.token_ids[place] for place in layout.positions] == [106, 111]
+    first = own.lay_out(SOLUTION._replace(ends=(6,)), tokenizer)
+    assert first == (layout.token_ids[:-5], layout.positions[:1])
 
 
 def test_the_published_formats() -> None:

@@ -14,8 +14,9 @@ import pytest
 
 from tests.scripted import make_problem, make_session
 from ttscale.context import Context
+from ttscale.engine.ends import finish_of
 from ttscale.engine.protocol import Completion, ContextTooLong, Engine, Sampling
-from ttscale.engine.vllm import VLLMConfig, VLLMEngine, _finish
+from ttscale.engine.vllm import VLLMConfig, VLLMEngine
 from ttscale.errors import InputError
 from ttscale.record.journal import Journal
 
@@ -68,7 +69,7 @@ def test_it_is_an_engine_and_says_what_it_is(real: Real) -> None:
     provenance = real.engine.provenance()
     assert provenance["dtype"] == "float32"
     assert provenance["fingerprint"] == real.engine.fingerprint
-    shown = real.engine._process._tokenizer.decode(chat(real))
+    shown = real.engine._process.tokenizer.decode(chat(real), special=True)
     assert "<|im_start|>user\nWhat is 17 + 25?" in shown
 
 
@@ -178,17 +179,17 @@ def test_what_does_not_fit_is_refused(real: Real) -> None:
     with pytest.raises(ContextTooLong):
         real.engine.submit(array("i", [5] * 512), SAMPLING, 0, 1)
     with pytest.raises(InputError, match="attention"):
-        real.engine.submit(chat(real), Sampling(attention="block_topk:64"), 0, 1)
+        real.engine.submit(chat(real), Sampling(attention="block_topk:48"), 0, 1)
 
 
 def test_finish_reasons_are_told_apart() -> None:
     steps = Sampling(max_tokens=10, step=("\n\n",), stop=("END",), step_tokens=4)
-    assert _finish("stop", None, 3, steps) == "stop"
-    assert _finish("stop", "\n\n", 3, steps) == "step"
-    assert _finish("stop", "END", 3, steps) == "stop"
-    assert _finish("length", None, 4, steps) == "step"
-    assert _finish("length", None, 10, Sampling(max_tokens=10, step_tokens=10)) == "length"
-    assert _finish("abort", None, 3, steps) == "abort"
+    assert finish_of("stop", None, 3, steps) == "stop"
+    assert finish_of("stop", "\n\n", 3, steps) == "step"
+    assert finish_of("stop", "END", 3, steps) == "stop"
+    assert finish_of("length", None, 4, steps) == "step"
+    assert finish_of("length", None, 10, Sampling(max_tokens=10, step_tokens=10)) == "length"
+    assert finish_of("abort", None, 3, steps) == "abort"
 
 
 @pytest.mark.vllm

@@ -290,6 +290,9 @@ class Context:
                 got=f"{parent.n_tokens} tokens of {context}, {total} of sampling.max_tokens left",
                 hint="raise sampling.max_tokens or the model's max_context",
             )
+        own = self._engine(parent) is self._session.engine
+        if not own and self.sampling.attention != "dense":
+            changes = {"attention": "dense", **changes}  # the policy is not the judge's
         if until is None and not changes and limit == self.sampling.max_tokens:
             return self.sampling
         if until is not None:
@@ -352,6 +355,8 @@ class Context:
                 completion.started,
                 completion.seconds,
                 stored.payer != self._payer,
+                completion.n_attempts,
+                completion.n_lost_tokens,
             )
         )
         if branch.kind == "generate":

@@ -52,21 +52,23 @@ class StepScores:
     def _solution(self, path: Path, scorer: Scorer, step: Until, *, as_one_step: bool) -> Solution:
         """A path as a reward model is shown it."""
         question, ids = self._problem.question, path.all_token_ids()
+        n_prompt = len(self._problem.root.token_ids)
         if as_one_step:
             text = path.response.strip()
-            return Solution(question, (text,) if text else (), ids, (path.n_tokens - 1,))
+            steps = (text,) if text else ()
+            return Solution(question, steps, ids, (path.n_tokens - 1,), n_prompt)
         decode = self._session.engine.decode if scorer.policy_tokens else None
         texts: list[str] = []
         ends: list[int] = []
         for node in path.lineage():
             if node.parent is None:
                 continue
-            steps = split(node.token_ids, node.text, step, decode)
-            texts += steps.texts
-            ends += [node.n_prefix + end for end in steps.ends]
-            if not steps.texts and ends:
+            parts = split(node.token_ids, node.text, step, decode)
+            texts += parts.texts
+            ends += [node.n_prefix + end for end in parts.ends]
+            if not parts.texts and ends:
                 ends[-1] = node.n_tokens - 1  # white space belongs to the step before it
-        return Solution(question, tuple(texts), ids, tuple(ends))
+        return Solution(question, tuple(texts), ids, tuple(ends), n_prompt)
 
     async def _judge(
         self, scorer: Scorer, ids: array[int], positions: list[int], shared: int, n_scores: int

@@ -71,6 +71,11 @@ class Verifier(ABC):
     oracle: ClassVar[bool] = False
     needs_tests: ClassVar[bool] = False
 
+    @property
+    def needs_logprobs(self) -> bool:
+        """Whether it reads the log-probabilities of the paths' tokens."""
+        return False
+
     @abstractmethod
     async def __call__(
         self, problem: Problem, paths: Sequence[Path], ctx: Context

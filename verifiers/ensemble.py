@@ -54,6 +54,11 @@ class Ensemble(Verifier):
     def _weights(self) -> tuple[float, ...]:
         return self.weights or (1.0,) * len(self.of)
 
+    @property
+    def needs_logprobs(self) -> bool:
+        """Whether a member does."""
+        return any(member.needs_logprobs for member in self.of)
+
     async def __call__(
         self, problem: Problem, paths: Sequence[Path], ctx: Context
     ) -> Sequence[float]:

@@ -19,6 +19,11 @@ class MeanLogprob(Verifier):
     NaN for a path without generated tokens or without log-probabilities.
     """
 
+    @property
+    def needs_logprobs(self) -> bool:
+        """It is nothing else."""
+        return True
+
     async def __call__(
         self, problem: Problem, paths: Sequence[Path], ctx: Context
     ) -> Sequence[float]:

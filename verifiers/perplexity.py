@@ -29,6 +29,11 @@ class Perplexity(Verifier):
     of: Literal["response", "last", "worst"] = "response"
     window: Positive = 16
 
+    @property
+    def needs_logprobs(self) -> bool:
+        """It is made of them."""
+        return True
+
     async def __call__(
         self, problem: Problem, paths: Sequence[Path], ctx: Context
     ) -> Sequence[float]:

@@ -1,9 +1,9 @@
 """Pass@k, majority@k and a law from a pool of 10⁸ samples: time, and the most memory held.
 
-    python -m tests.benchmarks.large_pools [--samples 100000000] [--folder DIR]
+    python -m tests.benchmarks.large_pools [--problems 1000] [--each 100000] [--folder DIR]
 
-The samples are simulated: 10,000 problems whose success rates are Beta(0.5, 1.5), each sampled
-10,000 times; a wrong answer is one of twenty. They are written as 100 Parquet files, about half a
+The samples are simulated: problems whose success rates are Beta(0.5, 1.5), each sampled equally
+often; a wrong answer is one of twenty. They are written as 100 Parquet files, about half a
 GiB together, and deleted afterwards. The reading is done in a process of its own, whose peak is
 what the operating system says.
 """
@@ -34,23 +34,25 @@ def write_pool(folder: Path, n_problems: int, n_samples: int) -> None:
     """Write a simulated pool, problem by problem, a file for each hundredth of the problems."""
     rng = np.random.default_rng(0)
     rates = rng.beta(0.5, 1.5, n_problems)
-    shares = np.cumsum(1 / np.arange(1, N_WRONG + 1))
+    shares = 1 / np.arange(1, N_WRONG + 1)
+    wrong_ones = rng.choice(np.arange(1, N_WRONG + 1), 1 << 16, p=shares / shares.sum())
     finishes = pa.array(["stop", "length"])
     metadata = {"model": "simulated", "benchmark": "simulated", "simulated": True}
     for number, problems in enumerate(np.array_split(np.arange(n_problems), N_FILES)):
         ids = pa.array([f"problem-{problem}" for problem in problems])
         rows = len(problems) * n_samples
         owner = np.repeat(np.arange(len(problems), dtype=np.int32), n_samples)
-        right = rng.random(rows) < np.repeat(rates[problems], n_samples)
-        wrong = 1 + np.searchsorted(shares, rng.random(rows) * shares[-1])
-        cut = (rng.random(rows) < 0.02).astype(np.int32)
+        chance = np.repeat(rates[problems].astype(np.float32), n_samples)
+        right = rng.random(rows, dtype=np.float32) < chance
+        wrong = wrong_ones[rng.integers(0, 1 << 16, rows, dtype=np.uint16)]
+        cut = (rng.integers(0, 50, rows, dtype=np.uint8) == 0).astype(np.int32)
         table = pa.table(
             {
                 "problem_id": pa.DictionaryArray.from_arrays(owner, ids),
                 "sample_index": np.tile(np.arange(n_samples), len(problems)),
                 "answer_class": np.where(right, 0, wrong),
                 "correct": right,
-                "n_generated_tokens": rng.integers(20, 500, rows).astype(np.int32),
+                "n_generated_tokens": rng.integers(20, 500, rows, dtype=np.int32),
                 "finish_reason": pa.DictionaryArray.from_arrays(cut, finishes),
             }
         ).replace_schema_metadata({METADATA: json.dumps(metadata).encode()})
@@ -86,7 +88,8 @@ def read(folder: Path) -> dict[str, object]:
 def main() -> None:
     """Write, read in another process, delete; print one JSON object."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--samples", type=int, default=100_000_000)
+    parser.add_argument("--problems", type=int, default=1000)
+    parser.add_argument("--each", type=int, default=100_000)
     parser.add_argument("--folder", type=Path, default=None)
     parser.add_argument("--read", type=Path, default=None, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -95,9 +98,8 @@ def main() -> None:
         return
     folder = Path(tempfile.mkdtemp(dir=given.folder))
     try:
-        n_each = round(given.samples**0.5)
         started = time.perf_counter()
-        write_pool(folder, n_each, n_each)
+        write_pool(folder, given.problems, given.each)
         written = round(time.perf_counter() - started, 1)
         size = sum(path.stat().st_size for path in folder.iterdir()) / 2**30
         command = [sys.executable, "-m", "tests.benchmarks.large_pools", "--read", str(folder)]

@@ -3,11 +3,15 @@
     python -m tests.benchmarks.search_saturation
 
 `beam_search` and `particle_filter`, n = 4, over 32 problems in flight, so 128 running sequences, in
-steps of 32 tokens up to 128, through the whole of ttscale; generated tokens per second, divided by
-those of one `LLM.generate` call for 128 sequences of 128 tokens on the same prompts. Measured in
+steps of 16 tokens up to 64, through the whole of ttscale; generated tokens per second, divided by
+those of one `LLM.generate` call for 128 sequences of 64 tokens on the same prompts. Measured in
 turn, three times, in one run; figures are medians of the ratios of one turn. Scores are the
 policy's own log-probabilities, which cost nothing, so that the engine's idle time is what is seen.
-The same searches with one problem at a time, once, on a quarter of the problems, stand beside it.
+The same searches with one problem at a time, once, on an eighth of the problems, stand beside it.
+
+`recomputed`: prompt tokens that the engine computed though the same search had them computed
+before, over those that nobody had: (all computed) / (ideal). The engine shares whole blocks of 32
+tokens and always computes the last token, so the ideal is counted in blocks; beside it, in tokens.
 """
 
 from __future__ import annotations
@@ -30,7 +34,8 @@ from ttscale.run.sweep import Arm
 from ttscale.session import Session
 from ttscale.trace import Problem
 
-N_PROBLEMS, N, N_TOKENS, N_STEP, N_TURNS = 32, 4, 128, 32, 3
+N_PROBLEMS, N, N_TOKENS, N_STEP, N_TURNS = 32, 4, 64, 16, 3
+BLOCK = 32
 
 CONFIG: dict[str, Any] = {
     "name": "search_saturation",
@@ -58,8 +63,8 @@ async def search_rate(
     folder: FilePath,
     *,
     at_once: bool = True,
-) -> float:
-    """Tokens per second of one search over the problems, grading included."""
+) -> tuple[float, dict[str, float]]:
+    """Tokens per second of one search over the problems, grading included, and its reuse."""
     await engine._process.llm.reset_prefix_cache()
     journal = Journal(folder / f"{time.monotonic_ns()}.sqlite")
     async with Judge(experiment.config, journal) as judge:
@@ -76,7 +81,21 @@ async def search_rate(
         seconds = time.perf_counter() - started
     journal.close()
     assert not [outcome.error for outcome in outcomes if outcome.error]
-    return session.n_fresh_tokens / seconds
+    return session.n_fresh_tokens / seconds, reuse(session.ledger.table().to_pylist())
+
+
+def reuse(entries: list[dict[str, Any]]) -> dict[str, float]:
+    """Prompt tokens computed over the ideal, in whole blocks and in tokens."""
+    figures = {}
+    for unit, size in (("in_blocks", BLOCK), ("in_tokens", 1)):
+        ideal = lost = 0
+        for entry in entries:
+            n, shared = entry["n_prompt_tokens"], entry["n_shared_tokens"]
+            sharable = min(shared, n - 1) // size * size
+            ideal += n - sharable
+            lost += max(0, sharable - entry["n_cached_tokens"])
+        figures[unit] = round((ideal + lost) / ideal, 4)
+    return figures
 
 
 async def measure(folder: FilePath) -> dict[str, Any]:
@@ -85,20 +104,24 @@ async def measure(folder: FilePath) -> dict[str, Any]:
     experiment, chosen, engine, llm, problems = stage
     sampling, seeds = chosen[0].sampling, stage.seeds(folder)
     rates: dict[str, list[float]] = {"bare": [], **{arm.label: [] for arm in chosen}}
+    recomputed: dict[str, dict[str, float]] = {}
     bare_rate(llm, problems[:4], seeds[:4], sampling, N)  # both engines warm
     await search_rate(experiment, chosen[0], engine, problems[:4], folder)
     for _ in range(N_TURNS):
         rates["bare"].append(bare_rate(llm, problems, seeds, sampling, N))
         for arm in chosen:
-            rates[arm.label].append(await search_rate(experiment, arm, engine, problems, folder))
-    few = problems[: N_PROBLEMS // 4]
+            rate, reused = await search_rate(experiment, arm, engine, problems, folder)
+            rates[arm.label].append(rate)
+            recomputed[arm.label] = reused
+    few = problems[: N_PROBLEMS // 8]
     alone = {
-        arm.label: await search_rate(experiment, arm, engine, few, folder, at_once=False)
+        arm.label: (await search_rate(experiment, arm, engine, few, folder, at_once=False))[0]
         for arm in chosen
     }
     await engine.close()
     return {
         **summary(rates),
+        "recomputed": recomputed,
         "one_problem_at_a_time": {name: round(rate, 1) for name, rate in alone.items()},
     }
 

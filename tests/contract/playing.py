@@ -36,13 +36,17 @@ class Silent:
 
 
 class Played(NamedTuple):
-    """What came of it: chosen responses, outcomes, the books and the engine's totals."""
+    """What came of it: chosen responses, outcomes, the books and the engine's totals.
+
+    `policies` are the attention policies in the books.
+    """
 
     chosen: dict[str, tuple[str | None, bool | None]]
     outcomes: list[Outcome]
     books: dict[str, Totals]
     engine_streams: int
     engine_tokens: int
+    policies: set[str]
 
 
 def experiment(tmp_path: FilePath, entry: dict[str, Any], **changes: Any) -> Experiment:
@@ -144,6 +148,7 @@ def play(
             session.ledger.totals(),
             totals.n_streams,
             totals.n_generated_tokens,
+            set(session.ledger.table()["attention"].to_pylist()),
         )
 
     return asyncio.run(main())
@@ -151,6 +156,7 @@ def play(
 
 CORPUS = str(FilePath(__file__).with_name("corpus.txt"))
 SETTINGS: dict[str, dict[str, Any]] = {
+    "sparse_generation": {"policy": "block_topk:256"},
     "beam_search": {"width": 2},
     "lookahead": {"width": 2},
     "dvts": {"width": 2},

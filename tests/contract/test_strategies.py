@@ -112,7 +112,9 @@ def test_seeds_matter_and_are_all_that_does(entry, tmp_path: Path) -> None:
 def test_n_of_one_is_one_plain_sample(entry, tmp_path: Path) -> None:
     if "n" not in entry and entry["name"] != "single":
         pytest.skip("this strategy has no n")
-    plain = played(play(experiment(tmp_path, {"name": "single"}), tmp_path / "single"))
+    attention = entry.get("policy", "dense")
+    one = {"name": "single", "attention": attention}
+    plain = played(play(experiment(tmp_path, one), tmp_path / "single"))
     small = {**entry, "n": 1} if "n" in entry else entry
     result = played(play(experiment(tmp_path, small), tmp_path / "one"))
     assert {k: v[0] for k, v in result.chosen.items()} == {k: v[0] for k, v in plain.chosen.items()}
@@ -124,3 +126,11 @@ def test_it_does_not_look_at_the_reference(entry, tmp_path: Path) -> None:
     honest = played(play(setup, tmp_path / "j"))
     blind = played(play(setup, tmp_path / "k", change_references=True))
     assert {k: v[0] for k, v in honest.chosen.items()} == {k: v[0] for k, v in blind.chosen.items()}
+
+
+def test_it_runs_under_an_attention_policy(entry, tmp_path: Path) -> None:
+    setup = experiment(tmp_path, entry, attention={"policy": "quest", "budget": 512})
+    result = played(play(setup, tmp_path / "j"))
+    assert result.policies == {entry.get("policy", "quest:512")}
+    assert total_tokens(result) == result.engine_tokens > 0
+    assert {outcome.status for outcome in result.outcomes} <= {"answered", "no answer"}

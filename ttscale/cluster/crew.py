@@ -51,7 +51,7 @@ class Crew:
     ----------
     ray : connected to a cluster.
     sheet : what is run.
-    token : of the run, see `ttscale.cluster.shards`.
+    token : of the run, see `ttscale.run.shards`.
     journal : the driver's, into which all that workers commit flows.
     hooks : what the driver does when something happens.
     """
@@ -166,23 +166,29 @@ class Crew:
     async def _employ(self, actor: Any, number: int) -> None:
         """Start a worker, listen to it, and hand it problems until none is left."""
         self._n_placed += 1
+        held: set[int] = set()
         listener = asyncio.create_task(self._listen(actor, number))
         over = asyncio.create_task(self._over.wait())
         starting = asyncio.create_task(_result(actor.start.remote()))
-        slots: list[asyncio.Task[None]] = []
+        tasks: list[asyncio.Future[Any]] = [listener, over, starting]
         try:
-            await _any([listener, starting, over])
+            await _any(tasks)
             if over.done():
                 return
             await _first(starting, listener)
             self._admit(starting.result())
-            held: set[int] = set()
-            slots += [asyncio.create_task(self._slot(actor, held)) for _ in range(self._n_slots)]
-            await _first(asyncio.gather(*slots), listener)
-            await _first(asyncio.create_task(_result(actor.stop.remote())), listener, STOP_SECONDS)
+            tasks += [asyncio.create_task(self._slot(actor, held)) for _ in range(self._n_slots)]
+            working = asyncio.gather(*tasks[3:])
+            tasks.append(working)
+            await _first(working, listener)
+            stopping = asyncio.create_task(_result(actor.stop.remote()))
+            tasks.append(stopping)
+            listener.cancel()
+            await _any([stopping], STOP_SECONDS)
+            if stopping.done():
+                self._gauges[number] = stopping.result()
         finally:
             self._n_placed -= 1
-            tasks = [listener, over, starting, *slots]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -271,6 +277,11 @@ class Crew:
         self._known = True
         self._n_lost_in_a_row += 1
         reason = " ".join(str(error).split())
+        if self._about is None and not self._n_placed:
+            raise TTScaleError(
+                f"a worker could not be started\n  got:   {reason[:600]}\n"
+                "  try:   the same version of ttscale and its extras on every node"
+            ) from error
         if self._n_lost_in_a_row >= MAX_LOSSES:
             raise TTScaleError(
                 f"{self._n_lost_in_a_row} workers were lost, and no problem was finished between\n"
@@ -298,11 +309,9 @@ async def _any(tasks: Sequence[asyncio.Future[Any]], seconds: float | None = Non
     await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
 
 
-async def _first(
-    wanted: asyncio.Future[Any], other: asyncio.Future[Any], seconds: float | None = None
-) -> None:
-    """Wait for one; what the other raises before that is raised. At most some time, if given."""
-    await _any([wanted, other], seconds)
+async def _first(wanted: asyncio.Future[Any], other: asyncio.Future[Any]) -> None:
+    """Wait for one; what the other raises before that is raised."""
+    await _any([wanted, other])
     if other.done():
         other.result()
     if wanted.done():

@@ -9,16 +9,17 @@ from pathlib import Path as FilePath
 from typing import Any, NamedTuple
 
 from ttscale.benchmark.item import Item
-from ttscale.cluster.shards import abandoned, discard, open_shard, place_of
-from ttscale.cluster.upstream import Parcel, Upstream
-from ttscale.record.journal import NAME, Journal, Rows
+from ttscale.cluster.upstream import EMPTY, Parcel, Upstream
+from ttscale.record.journal import NAME, Journal
 from ttscale.record.ledger import Ledgers
+from ttscale.record.rows import Rows
 from ttscale.run.config import Experiment
 from ttscale.run.judging import Judge
 from ttscale.run.models import start_models
 from ttscale.run.pairs import all_pairs, work_through
 from ttscale.run.prepare import prepare
 from ttscale.run.settle import Desk, Settled
+from ttscale.run.shards import abandoned, discard, open_shard, place_of
 from ttscale.run.sweep import arms
 from ttscale.run.work import Outcome
 from ttscale.session import Session
@@ -81,7 +82,6 @@ class Worker:
     ) -> None:
         self._number, self._experiment, self._items = number, experiment, items
         self._folder, self._token = folder, token
-        self._arms = arms(experiment)
         self._stack = AsyncExitStack()
         self._ledgers = Ledgers()
         self._upstream = Upstream()
@@ -94,6 +94,7 @@ class Worker:
     async def start(self) -> About:
         """Open the journal and load the models. Raises InputError for what the user can mend."""
         config, notes = self._experiment.config, _Notes()
+        self._arms = arms(self._experiment)
         place = place_of(self._folder, self._token)
         self._shard, lock = open_shard(place, self._number)
         self._stack.callback(lock.release)
@@ -159,25 +160,34 @@ class Worker:
 
     async def take(self, delivered: int, seconds: float) -> Parcel:
         """See `Upstream.take`, with this worker's gauges."""
-        parcel = await self._upstream.take(delivered, seconds)
-        if self._session is None:
+        return self._gauged(await self._upstream.take(delivered, seconds))
+
+    def _gauged(self, parcel: Parcel) -> Parcel:
+        session = self._session
+        if session is None:
             return parcel
-        load = self._session.engine.load()
+        load = session.engine.load()
         return parcel._replace(
-            n_fresh_tokens=self._session.n_fresh_tokens,
+            n_fresh_tokens=session.n_fresh_tokens,
             running=load.running,
             waiting=load.waiting,
-            step_ends=dict(self._session.step_ends),
+            step_ends=dict(session.step_ends),
         )
 
     async def answer(self, answers: dict[int, Rows]) -> None:
         """See `Upstream.answer`."""
         self._upstream.answer(answers)
 
-    async def stop(self) -> None:
-        """Close the models and delete the journal: all of it is in the driver's."""
+    async def stop(self) -> Parcel:
+        """Close the models and delete the journal, all of which is in the driver's.
+
+        Returns an empty parcel with the last state of the gauges.
+        """
+        final = self._gauged(EMPTY)
+        self._session = None
         await self._stack.aclose()
         discard(self._shard)
+        return final
 
 
 def _by_prompt(problems: Sequence[Problem]) -> list[list[int]]:

@@ -44,6 +44,21 @@ class AttentionPolicy:
     n_search_vectors: int = 0
     n_dense_layers: int = 0
 
+    def __str__(self) -> str:
+        """As `parse_policy` reads it, with what differs from the defaults."""
+        if self.budget is None:
+            return self.kind
+        parts = [self.kind, str(self.budget)]
+        if self.sinks:
+            parts.append(f"sinks={self.sinks}")
+        if self.kind in {"block_topk", "quest"} and self.block != BLOCK:
+            parts.append(f"block={self.block}")
+        if self.kind == "topk" and self.n_search_vectors:
+            parts.append(f"search={self.n_search_vectors}")
+        if self.n_dense_layers:
+            parts.append(f"dense_layers={self.n_dense_layers}")
+        return ":".join(parts)
+
     @property
     def limit(self) -> int | None:
         """The most tokens one step attends to in a sparse layer."""

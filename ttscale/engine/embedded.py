@@ -100,7 +100,7 @@ def ensure_prm(cache_dir: Path | None = None, *, verify: bool = False) -> Path:
     """The folder of the embedded process reward model, merged first if need be (about 3 s).
 
     A sequence classifier with one label, read at the last token of each step of a response to the
-    benchmark `sums`; see docs/prm_training.md. Parameters, promises and errors are those of
+    benchmark `sums`; see docs/reward_models.md. Parameters, promises and errors are those of
     `ensure`; a new adapter makes a new folder.
     """
     from ttscale.prm.export import SHIPPED, merge

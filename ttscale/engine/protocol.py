@@ -63,6 +63,9 @@ class Completion:
     n_cached_tokens : prompt tokens the engine reported as read from its prefix cache.
     started, seconds : when the request was handed over (seconds since the epoch) and how long it
         took, waiting included.
+    n_attempts : requests it took; more than 1 where an endpoint failed.
+    n_lost_tokens : tokens that came of it and were thrown away: of requests that broke off, and
+        what came after the end of a step before the server could be told.
     """
 
     token_ids: array[int]
@@ -74,6 +77,8 @@ class Completion:
     seconds: float = 0.0
     confidences: array[float] = field(default_factory=lambda: array("f"))
     watched: array[float] = field(default_factory=lambda: array("f"))
+    n_attempts: int = 1
+    n_lost_tokens: int = 0
 
 
 class Solution(NamedTuple):
@@ -85,12 +90,14 @@ class Solution(NamedTuple):
     steps : the texts of its steps.
     token_ids : the policy's own ids, its prompt included.
     ends : index in `token_ids` of each step's last token.
+    n_prompt : how many of `token_ids` are the prompt.
     """
 
     question: str
     steps: tuple[str, ...]
     token_ids: array[int]
     ends: tuple[int, ...]
+    n_prompt: int
 
 
 class Layout(NamedTuple):
@@ -191,6 +198,14 @@ class Engine(Protocol):
 
     def load(self) -> Load:
         """How many streams run and wait."""
+
+
+@runtime_checkable
+class AttendsSparsely(Protocol):
+    """What an engine has besides if its attention can follow a policy; others are dense."""
+
+    def check_attention(self, policy: str, where: str = "attention") -> None:
+        """Raise InputError unless the loaded model can attend by a policy."""
 
 
 @runtime_checkable

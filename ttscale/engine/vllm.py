@@ -7,16 +7,15 @@ a finished stream is journaled at once, and one can be cancelled without its sib
 from __future__ import annotations
 
 import asyncio
-import bisect
 import math
 import re
 import time
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any, Literal, NamedTuple
 
+from ttscale.engine import ends
 from ttscale.engine.protocol import (
     Completion,
     ContextTooLong,
@@ -24,9 +23,11 @@ from ttscale.engine.protocol import (
     Load,
     Sampling,
 )
+from ttscale.engine.sparse.requests import ARGUMENT
+from ttscale.engine.sparse.support import check
 from ttscale.engine.vllm_process import VLLMModel, VLLMProcess, first_cause
 from ttscale.errors import InputError
-from ttscale.trace import TOKEN, Finish
+from ttscale.trace import TOKEN
 
 
 class VLLMConfig(VLLMModel):
@@ -52,6 +53,7 @@ class VLLMEngine:
         self._process = VLLMProcess(config, log)
         self._request_ids: dict[asyncio.Future[Completion], str] = {}
         self._n_requests = 0
+        self._policies = {"dense"}
 
     @property
     def fingerprint(self) -> str:
@@ -67,7 +69,7 @@ class VLLMEngine:
     @property
     def vocabulary(self) -> str:
         """Hash of the tokenizer's vocabulary."""
-        return self._process.vocabulary
+        return self._process.tokenizer.vocabulary
 
     async def start(self) -> None:
         """Load the model; takes about 15 s on a small CPU."""
@@ -95,19 +97,25 @@ class VLLMEngine:
 
     def encode(self, text: str) -> array[int]:
         """Token ids of plain text."""
-        return self._process.encode(text)
+        return self._process.tokenizer.encode(text)
 
     def encode_more(self, text: str) -> array[int]:
         """Token ids of text that goes on from other tokens."""
-        return self._process.encode(text, special=False)
+        return self._process.tokenizer.encode(text, special=False)
 
     def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> array[int]:
         """Token ids of a conversation by the model's chat template."""
-        return self._process.encode_chat(messages)
+        return self._process.tokenizer.encode_chat(messages)
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """The text of token ids."""
-        return self._process.decode(token_ids)
+        return self._process.tokenizer.decode(token_ids)
+
+    def check_attention(self, policy: str, where: str = "attention") -> None:
+        """Raise InputError unless the loaded model can attend by a policy."""
+        if policy not in self._policies:
+            check(policy, self._process.llm.vllm_config, where)
+            self._policies.add(policy)
 
     def submit(
         self, prefix: array[int], sampling: Sampling, seed: int, n: int
@@ -115,10 +123,7 @@ class VLLMEngine:
         """Begin n streams, one request each."""
         if len(prefix) >= self.max_context:
             raise ContextTooLong(len(prefix), self.max_context)
-        if sampling.attention != "dense":
-            raise InputError(
-                "this engine has no such attention policy", got=sampling.attention, hint="dense"
-            )
+        self.check_attention(sampling.attention)
         loop = asyncio.get_running_loop()
         ids = prefix.tolist()
         streams: list[asyncio.Future[Completion]] = []
@@ -154,6 +159,7 @@ class VLLMEngine:
             logprobs=None if sampling.watch else sampling.top_logprobs,
             flat_logprobs=not sampling.watch,
             logprob_token_ids=list(sampling.watch) or None,
+            extra_args=None if sampling.attention == "dense" else {ARGUMENT: sampling.attention},
             output_kind=self._kinds.CUMULATIVE if sampling.step_pattern else self._kinds.FINAL_ONLY,
         )
 
@@ -172,8 +178,11 @@ class VLLMEngine:
             params = self._vllm_params(sampling, seed)
             requests = self._process.llm.generate(prompt, params, request_id=request_id)
             async for output in requests:
-                if pattern and step is None and (step := _first_step(pattern, output)):
-                    await self._process.llm.abort(request_id)
+                if pattern and step is None:
+                    text, finished = output.outputs[0].text, output.finished
+                    step = ends.first_step(pattern, text, finished=finished)
+                    if step is not None:
+                        await self._process.llm.abort(request_id)
         except (EngineDeadError, EngineGenerateError) as error:
             raise EngineDied(first_cause(error)) from error
         except (VLLMClientError, ValueError) as error:
@@ -181,31 +190,8 @@ class VLLMEngine:
         assert output is not None, "a request ends with one output"
         completion = _completion(output, sampling, started, time.perf_counter() - clock)
         if step is not None:
-            return self._cut(completion, step)
-        if completion.finish == "step" and output.outputs[0].stop_reason is not None:
-            return self._whole_token(completion, str(output.outputs[0].stop_reason))
-        return completion
-
-    def _whole_token(self, completion: Completion, step: str) -> Completion:
-        """The text of the whole of the token that completes a step string, of which vLLM cuts it.
-
-        The rest of the token stands in the ids, so it belongs to the text.
-        """
-        rest = self.decode(completion.token_ids).partition(step)[2]
-        return replace(completion, text=completion.text + rest) if rest else completion
-
-    def _cut(self, completion: Completion, end: int) -> Completion:
-        """The completion up to the token that completes the first `end` characters, as a step."""
-        ids = completion.token_ids
-        n = bisect.bisect_left(range(len(ids)), end, key=lambda n: len(self.decode(ids[:n])))
-        return replace(
-            completion,
-            token_ids=ids[:n],
-            text=self.decode(ids[:n]),
-            logprobs=completion.logprobs[:n],
-            confidences=completion.confidences[:n],
-            finish="step",
-        )
+            return ends.cut(completion, step, self.decode)
+        return ends.settle(completion, output.outputs[0].stop_reason, sampling, self.decode)
 
     def abort(self, streams: Sequence[asyncio.Future[Completion]]) -> None:
         """End streams early; what they have is kept."""
@@ -220,27 +206,15 @@ class VLLMEngine:
         return Load(min(n, self.config.max_num_seqs), max(0, n - self.config.max_num_seqs))
 
 
-def _first_step(pattern: re.Pattern[str], output: Any) -> int | None:
-    """Where the first step ends in a text so far; None where none does or the response has."""
-    text = output.outputs[0].text
-    step = pattern.search(text)
-    if step is None or not step.end() or (output.finished and step.end() == len(text)):
-        return None
-    return step.end()
-
-
 def _completion(output: Any, sampling: Sampling, started: float, seconds: float) -> Completion:
     """What vLLM gave, as a completion."""
     sample = output.outputs[0]
     token_ids: array[int] = array(TOKEN, sample.token_ids)
-    text = sample.text
     logprobs, confidences, watched = _logprobs(sample.logprobs, sampling)
-    if sampling.step and sample.stop_reason in sampling.stop:
-        text = text.removesuffix(sample.stop_reason)  # kept only for the sake of step strings
     return Completion(
         token_ids,
-        text,
-        _finish(sample.finish_reason, sample.stop_reason, len(token_ids), sampling),
+        sample.text,
+        ends.finish_of(sample.finish_reason, sample.stop_reason, len(token_ids), sampling),
         logprobs,
         output.num_cached_tokens or 0,
         started,
@@ -248,21 +222,6 @@ def _completion(output: Any, sampling: Sampling, started: float, seconds: float)
         confidences,
         watched,
     )
-
-
-def _finish(
-    reason: str | None, stop_reason: str | int | None, n_tokens: int, sampling: Sampling
-) -> Finish:
-    """vLLM's finish and stop reasons in the protocol's words."""
-    if reason == "abort":
-        return "abort"
-    if reason == "length":
-        limit = sampling.step_tokens
-        return "step" if limit is not None and n_tokens == limit < sampling.max_tokens else "length"
-    if stop_reason in sampling.step and stop_reason not in sampling.stop:
-        return "step"
-    assert reason in {"stop", "repetition"}, f"vLLM ended a request with {reason!r}"
-    return "stop"
 
 
 class _Logprobs(NamedTuple):

@@ -27,6 +27,7 @@ def register() -> None:
     _keep_generators_of_partial_prefills()
     _keep_likeliest_beside_watched()
     _register_reward_models()
+    _attend_sparsely_on_request()
 
 
 def _register_reward_models() -> None:
@@ -138,3 +139,20 @@ def _keep_likeliest_beside_watched() -> None:
 
     Sampler.forward, Sampler.gather_specific_token_logprobs = _forward, _gather
     Sampler._ttscale_keeps_likeliest = True
+
+
+def _attend_sparsely_on_request() -> None:
+    """Attention by the policy that a request names (`ttscale.engine.sparse`); others as before."""
+    from vllm.platforms import current_platform
+
+    from ttscale.engine.sparse import requests
+
+    requests.bring_to_attention()
+    requests.keep_generated_blocks_apart()
+    from vllm.v1.attention.backends.registry import AttentionBackendEnum, register_backend
+
+    place = "ttscale.engine.sparse"
+    if current_platform.is_cpu():
+        register_backend(AttentionBackendEnum.CPU_ATTN, f"{place}.cpu.SparseCPUBackend")
+    elif current_platform.is_cuda():
+        register_backend(AttentionBackendEnum.FLASH_ATTN, f"{place}.flash.SparseFlashBackend")

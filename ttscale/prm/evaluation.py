@@ -97,13 +97,12 @@ def judge_steps(
 ) -> dict[str, Any]:
     """AUROC of the scores after the steps before the last, against two truths.
 
-    `rollouts`: whether any response that went on from there is right (Math-Shepherd's hard label),
-    on the problems that have rollouts.
+    `outcomes`: whether any response that went on from there is right (Math-Shepherd's hard label);
+    few passed most of the steps, so a step that was good may be taken for a bad one.
     `exact`: what `correct` says of the steps so far, where a task has such a rule.
     """
-    rows: list[tuple[int, float, float, bool, bool, bool]] = []
+    rows: list[tuple[int, float, float, bool, bool]] = []
     for number, (problem, grown, scores) in enumerate(zip(problems, trees, steps, strict=True)):
-        rolled_out = len(problem.solutions) < len(problem.responses)
         means = log_probabilities(problem)
         for solution, visits, own, mean in zip(
             problem.solutions, grown.visits, scores, means, strict=True
@@ -111,24 +110,18 @@ def judge_steps(
             right = correct(problem, solution) if correct is not None else [False] * len(visits)
             hopeful = grown.n_right[list(visits)] > 0
             rows += [
-                (number, float(own[i]), float(mean[i]), rolled_out, bool(hopeful[i]), right[i])
+                (number, float(own[i]), float(mean[i]), bool(hopeful[i]), right[i])
                 for i in range(len(visits) - 1)
             ]
-    names, own_scores, logprobs, known, hard, exact = (
+    names, own_scores, logprobs, hard, exact = (
         np.array(column) for column in zip(*rows, strict=True)
     )
     figures: dict[str, Any] = {}
-    truths = {"rollouts": (known, hard)}
-    if correct is not None:
-        truths["exact"] = (np.ones_like(known), exact)
-    for truth, (kept, labels) in truths.items():
-        figures[truth] = {
-            "steps": int(kept.sum()),
-            "problems": len(np.unique(names[kept])),
-            "right": round(float(labels[kept].mean()), 4),
-        }
+    truths = {"outcomes": hard} | ({} if correct is None else {"exact": exact})
+    for truth, labels in truths.items():
+        figures[truth] = {"steps": len(labels), "right": round(float(labels.mean()), 4)}
         for name, values in (("prm", own_scores), ("mean_logprob", logprobs)):
-            quality = rank_quality(names[kept], values[kept], labels[kept], rng)
+            quality = rank_quality(names, values, labels, rng)
             figures[truth][name] = {
                 "auroc": _plain(quality.auroc),
                 "auroc_within": _plain(quality.auroc_within),

@@ -40,6 +40,7 @@ def save(adapter: Mapping[str, Tensor], path: Path) -> None:
 def merge(base: Path, adapter: Path, folder: Path) -> None:
     """Write the policy's weights with an adapter added, and the head, to the new folder `folder`.
 
+    An adapter changes the uppermost layers of those that are kept: what lies above it is left out.
     The result is a `LlamaForSequenceClassification` with one label, whose logit after the sigmoid
     is the chance that the response ends right. The products are summed in float64, so that the
     float32 weights are the same whatever the machine's order of summation.
@@ -49,9 +50,10 @@ def merge(base: Path, adapter: Path, folder: Path) -> None:
 
     parts = {name: value.astype(np.float64) for name, value in load_file(adapter).items()}
     tensors: dict[str, npt.NDArray[np.float32]] = {HEAD: parts.pop(HEAD).astype(np.float32)}
+    depth = 1 + max(map(_layer, parts))
     with safe_open(base / WEIGHTS, framework="np") as weights:
         for name in weights.keys():  # noqa: SIM118 (not a mapping)
-            if name == "lm_head.weight":
+            if name == "lm_head.weight" or _layer(name) >= depth:
                 continue
             tensors[name] = weights.get_tensor(name)
             stem = name.removesuffix(".weight")
@@ -63,9 +65,16 @@ def merge(base: Path, adapter: Path, folder: Path) -> None:
     config: dict[str, Any] = json.loads((base / "config.json").read_text(encoding="utf-8"))
     config |= {
         "architectures": ["LlamaForSequenceClassification"],
+        "num_hidden_layers": depth,
         "id2label": {"0": "right"},
         "label2id": {"right": 0},
     }
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(base / name, folder / name)
+
+
+def _layer(name: str) -> int:
+    """The layer a tensor belongs to, by its name; -1 if to none."""
+    words = name.split(".")
+    return int(words[2]) if words[1] == "layers" else -1

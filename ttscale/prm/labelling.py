@@ -26,6 +26,7 @@ from ttscale.run.config import Experiment, make_engine
 from ttscale.run.display import Display
 from ttscale.run.judging import Judge
 from ttscale.run.prepare import prepare
+from ttscale.run.runner import borrow
 from ttscale.run.sweep import arms
 from ttscale.session import Session
 from ttscale.trace import Path, Problem
@@ -57,7 +58,7 @@ class Sampled(NamedTuple):
 
 
 class Labelled(NamedTuple):
-    """A problem, its prompt's token ids, and all responses that were sampled for it."""
+    """A problem, the token ids that the reward model reads before a response, and all responses."""
 
     problem_id: str
     question: str
@@ -87,25 +88,26 @@ def step_ends(token_ids: Sequence[int], delimiter: str, decode: Decode) -> tuple
 
 
 async def label(
-    problem: Problem, ctx: Context, labels: Labels, n_rollouts: int, decode: Decode
+    problem: Problem, ctx: Context, labels: Labels, prompt: array[int], decode: Decode
 ) -> Labelled:
-    """Sample solutions of a problem, and `n_rollouts` from every distinct prefix of whole steps.
+    """Sample solutions of a problem, and rollouts from every distinct prefix of the right ones.
 
-    Solutions that begin with the same steps share the rollouts from them.
+    A wrong solution is not rolled out: most of what follows a wrong step is wrong, and is seen in
+    the solutions often enough. What follows a good one is right and wrong in turn, and shows which
+    of the next steps are to blame.
     """
-    solutions = await ctx.sample(problem.root, n=labels.solutions)
+    paths = await ctx.sample(problem.root, n=labels.solutions)
+    grades = await ctx.grade(paths)
     prefixes: dict[bytes, Path] = {}
-    for solution in solutions:
+    for solution, right in zip(paths, grades, strict=True):
         ids = solution.token_ids
-        for end in step_ends(ids, labels.step, decode)[:-1]:
+        for end in step_ends(ids, labels.step, decode)[:-1] if right is True else ():
             prefix = ids[:end]
             if prefix.tobytes() not in prefixes:
                 prefixes[prefix.tobytes()] = _prefix(problem.root, prefix, decode)
-    rollouts: list[Path] = []
-    if prefixes and n_rollouts:
-        rollouts = await ctx.sample(list(prefixes.values()), n=n_rollouts)
-    paths = [*solutions, *rollouts]
-    grades = await ctx.grade(paths)
+    if prefixes and labels.rollouts:
+        rollouts = await ctx.sample(list(prefixes.values()), n=labels.rollouts)
+        paths, grades = [*paths, *rollouts], [*grades, *await ctx.grade(rollouts)]
     responses = []
     for path, right in zip(paths, grades, strict=True):
         ids = path.all_token_ids()[problem.root.n_tokens :]
@@ -121,7 +123,7 @@ async def label(
                 logprobs=path.logprobs if path.depth == 1 else array("f"),
             )
         )
-    return Labelled(problem.id, problem.question, problem.root.token_ids, responses)
+    return Labelled(problem.id, problem.question, prompt, responses)
 
 
 def _prefix(root: Path, ids: array[int], decode: Decode) -> Path:
@@ -141,18 +143,22 @@ async def label_all(
     arm: str,
     sampling: Sampling,
     labels: Labels,
+    question: str | None,
     display: Display,
 ) -> list[Labelled]:
     """Label every problem, all in flight at once; `arm` is whose the samples are in the ledger."""
 
-    async def one(number: int, problem: Problem) -> Labelled:
+    async def one(problem: Problem) -> Labelled:
         ctx = Context(session, problem, arm, sampling)
-        labelled = await label(problem, ctx, labels, labels.of(number), session.engine.decode)
+        prompt = problem.root.token_ids
+        if question is not None:
+            prompt = session.engine.encode(question.replace("{question}", problem.question))
+        labelled = await label(problem, ctx, labels, prompt, session.engine.decode)
         display.done(0)
         return labelled
 
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one(*pair)) for pair in enumerate(problems)]
+        tasks = [group.create_task(one(problem)) for problem in problems]
     return [task.result() for task in tasks]
 
 
@@ -160,9 +166,16 @@ async def sample(
     experiment: Experiment,
     folder: FilePath,
     parts: Mapping[str, tuple[Sequence[Item], Labels]],
+    question: str | None,
     display: Display,
+    *,
+    fresh: bool,
 ) -> dict[str, list[Labelled]]:
-    """Sample and label several sets of problems; resumes from the folder's journal."""
+    """Sample and label several sets of problems; resumes from the folder's journal.
+
+    `question` is what the reward model reads before a response; the policy's prompt if None. Unless
+    `fresh`, what runs beside it have sampled is not sampled again.
+    """
     async with AsyncExitStack() as stack:
         journal = Journal(folder / NAME)
         stack.callback(journal.close)
@@ -175,6 +188,7 @@ async def sample(
         await engine.start()
         provenance = {"fingerprint": engine.fingerprint, **engine.provenance()}
         write_json(provenance, folder / "provenance.json")
+        borrow(journal, folder, engine.fingerprint, display, fresh=fresh)
         (arm,) = arms(experiment)
         ledger = Ledger()
         session = Session(engine, journal, ledger, judge, seed=experiment.config.seed)
@@ -185,7 +199,9 @@ async def sample(
         display.begin(sum(map(len, problems.values())), session, engine)
         try:
             return {
-                name: await label_all(session, problems[name], name, arm.sampling, labels, display)
+                name: await label_all(
+                    session, problems[name], name, arm.sampling, labels, question, display
+                )
                 for name, (_, labels) in parts.items()
             }
         finally:

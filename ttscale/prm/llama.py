@@ -64,11 +64,13 @@ class Llama:
     weights: Mapping[str, Tensor]
 
     @classmethod
-    def load(cls, folder: Path) -> Llama:
-        """Read a folder in Hugging Face's layout, in float32."""
+    def load(cls, folder: Path, depth: int | None = None) -> Llama:
+        """Read a folder in Hugging Face's layout, in float32; of its layers the first `depth`."""
         from safetensors.torch import load_file
 
         shape = msgspec.json.decode((folder / "config.json").read_bytes(), type=Shape)
+        if depth is not None:
+            shape = msgspec.structs.replace(shape, num_hidden_layers=depth)
         tensors = load_file(folder / "model.safetensors")
         return cls(shape, {name: tensor.float() for name, tensor in tensors.items()})
 

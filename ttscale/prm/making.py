@@ -55,13 +55,15 @@ def make(recipe: Recipe, results: Path, display: Display, *, fresh: bool = False
             hint="choose offset and size so that none of the experiment's problems is among them",
         )
     base = policy_folder(experiment.config)
+    _check_depth(recipe, base)
     with folders.claim(experiment, results, fresh=fresh) as folder:
         parts = {"training": (items, recipe.config.labels)}
         parts["evaluation"] = (others, recipe.config.evaluation)
-        labelled = asyncio.run(sample(experiment, folder, parts, display))
-        llama, started = Llama.load(base), time.perf_counter()
+        question = recipe.config.question
+        labelled = asyncio.run(sample(experiment, folder, parts, question, display, fresh=fresh))
+        settings, started = recipe.config.training, time.perf_counter()
+        llama = Llama.load(base, settings.depth)
         display.say(f"running the lower layers over {len(items) + len(others)} problems …")
-        settings = recipe.config.training
         corpus = lower_layers(
             llama, [*labelled["training"], *labelled["evaluation"]], settings.layers
         )
@@ -75,8 +77,8 @@ def make(recipe: Recipe, results: Path, display: Display, *, fresh: bool = False
                 f"held out {epoch.held_out_loss:.4f}, {epoch.seconds:.0f} s"
             )
 
-        held_out, n_rollouts = recipe.config.problems.held_out, recipe.config.labels.rollouts
-        adapter = halve(train(llama, seen, held_out, n_rollouts, settings, report))
+        held_out, n_whole = recipe.config.problems.held_out, recipe.config.labels.whole
+        adapter = halve(train(llama, seen, held_out, n_whole, settings, report))
         save(adapter, folder / ADAPTER)
         tested = corpus._replace(documents=corpus.documents[len(items) :])
         card = {
@@ -114,6 +116,21 @@ def policy_folder(config: ExperimentConfig) -> Path:
             hint=f"`embedded`, or a folder with config.json (LlamaForCausalLM) and {WEIGHTS}",
         )
     return folder
+
+
+def _check_depth(recipe: Recipe, base: Path) -> None:
+    """Refuse to keep or to train more layers than there are."""
+    settings = recipe.config.training
+    n_all = json.loads((base / "config.json").read_text(encoding="utf-8"))["num_hidden_layers"]
+    depth = n_all if settings.depth is None else settings.depth
+    for name, got, limit in (("depth", depth, n_all), ("layers", settings.layers, depth)):
+        if got > limit:
+            raise InputError(
+                "there are not so many layers",
+                where=f"{recipe.source}: training.{name}",
+                got=got,
+                hint=f"at most {limit}",
+            )
 
 
 def judge(
@@ -168,8 +185,9 @@ def show(folder: Path, *, as_json: bool) -> None:
     print(f"The model is {folders.show(folder / MERGED)}")
 
 
-def _interval(value: list[float]) -> str:
-    return "{:.3f} [{:.3f}, {:.3f}]".format(*value)
+def _interval(value: list[float | None]) -> str:
+    """Estimate and ends; what too few problems leave open is a dash."""
+    return "{} [{}, {}]".format(*("–" if end is None else f"{end:.3f}" for end in value))
 
 
 def _exact(problem: Labelled, solution: Sampled) -> list[bool]:

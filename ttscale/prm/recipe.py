@@ -32,19 +32,17 @@ class Labels(_Frozen):
     ----------
     step : what ends a step.
     solutions : of each problem.
-    rollouts : completions from each distinct prefix of whole steps.
-    rolled_out : how many problems, the first ones, get rollouts; all if left out. The labels of the
-        others are made of their solutions alone: noisier, at a quarter of the tokens.
+    rollouts : completions from each distinct prefix, of whole steps, of a right solution.
     """
 
     step: str = Field(default="\n", min_length=1)
     solutions: int = Field(default=8, ge=1)
-    rollouts: int = Field(default=4, ge=1)
-    rolled_out: int | None = Field(default=None, ge=0)
+    rollouts: int = Field(default=4, ge=0)
 
-    def of(self, number: int) -> int:
-        """How many rollouts each prefix of the problem of that number gets."""
-        return self.rollouts if self.rolled_out is None or number < self.rolled_out else 0
+    @property
+    def whole(self) -> int:
+        """How many completions make a label that counts in full."""
+        return max(self.rollouts, 1)
 
 
 class Training(_Frozen):
@@ -52,13 +50,15 @@ class Training(_Frozen):
 
     Attributes
     ----------
-    layers : how many of the upper layers get an adapter; those below are computed once.
+    depth : how many of the policy's layers the reward model keeps, from below; all if left out.
+    layers : how many of those, the upper ones, get an adapter; those below are computed once.
     rank : of the adapter's matrices (LoRA, Hu et al., 2021, 2106.09685), on every linear map.
     epochs : the most passes over the problems; the best one on the held-out problems is kept.
     batch : problems in one step of the optimiser.
     learning_rate : the greatest; it warms up over a tenth of all steps and falls to 0 as a cosine.
     """
 
+    depth: int | None = Field(default=None, ge=1)
     layers: int = Field(default=10, ge=1)
     rank: int = Field(default=8, ge=1)
     epochs: int = Field(default=3, ge=1)
@@ -71,16 +71,19 @@ class Training(_Frozen):
 class RecipeConfig(_Frozen):
     """A recipe's file: the experiment whose policy is judged, problems, labels, training.
 
+    `question` is what the reward model reads before a response (layout `response`), with
+    `{question}` in it; left out, the policy's own prompt (layout `policy`).
     `evaluation` says how the experiment's own problems, which are not trained on, are sampled to
     see how well the model judges there.
     """
 
     name: str = Field(pattern=r"^[\w][\w.-]*$")
     experiment: str = Field(description="file of the experiment: policy, prompt and sampling")
+    question: str | None = None
     problems: Problems
     labels: Labels = Labels()
     training: Training = Training()
-    evaluation: Labels = Labels(solutions=16)
+    evaluation: Labels = Labels(solutions=16, rollouts=0)
 
 
 class Recipe(NamedTuple):

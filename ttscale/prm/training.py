@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ttscale.errors import InputError
 from ttscale.prm.labelling import Labelled
 from ttscale.prm.llama import HEAD, MAPS, Llama, Segment, Tensor, full_name
 from ttscale.prm.recipe import Training
@@ -129,12 +130,12 @@ def new_adapter(llama: Llama, settings: Training) -> dict[str, Tensor]:
     return adapter
 
 
-def loss(scores: Sequence[Tensor], documents: Sequence[Document], n_rollouts: int) -> Tensor:
+def loss(scores: Sequence[Tensor], documents: Sequence[Document], n_whole: int) -> Tensor:
     """Mean binary cross-entropy of the marks' soft labels, weighted by how well they are known."""
     import torch
 
     targets = np.concatenate([document.tree.targets for document in documents])
-    weights = np.concatenate([document.tree.weights(n_rollouts) for document in documents])
+    weights = np.concatenate([document.tree.weights(n_whole) for document in documents])
     return torch.nn.functional.binary_cross_entropy_with_logits(
         torch.cat(list(scores)),
         torch.from_numpy(targets).float(),
@@ -147,24 +148,39 @@ def train(
     llama: Llama,
     corpus: Corpus,
     held_out: int,
-    n_rollouts: int,
+    n_whole: int,
     settings: Training,
     report: Callable[[Epoch], None],
 ) -> dict[str, Tensor]:
     """Fit the adapter and the head; returns those of the epoch that did best on held-out problems.
 
+    Problems whose responses are all right or all wrong are left out: they do not show which steps
+    are to blame.
+
     Parameters
     ----------
     llama, corpus : the frozen model and what its lower layers made of the trees.
     held_out : how many of the first documents are kept for choosing the epoch.
-    n_rollouts : completions that make a whole label.
+    n_whole : completions that make a label that counts in full.
     settings : what is trained and how.
     report : told of every epoch.
+
+    Raises InputError when nothing is left.
     """
     import torch
 
     rng = np.random.default_rng(settings.seed)
-    unseen, training = corpus.documents[:held_out], corpus.documents[held_out:]
+    unseen, training = (
+        [document for document in part if document.tree.mixed]
+        for part in (corpus.documents[:held_out], corpus.documents[held_out:])
+    )
+    if not unseen or not training:
+        n_others = len(corpus.documents) - held_out
+        raise InputError(
+            "no problem to train on, or none held out, has both right and wrong responses",
+            got=f"{len(training)} of {n_others}, {len(unseen)} of {held_out}",
+            hint="more problems or solutions, or problems that are neither too hard nor too easy",
+        )
     adapter = new_adapter(llama, settings)
     for tensor in adapter.values():
         tensor.requires_grad_()
@@ -177,14 +193,14 @@ def train(
     for number in range(1, settings.epochs + 1):
         started, losses = time.perf_counter(), []
         for batch in _batches(training, settings.batch, rng):
-            value = loss(logits(llama, corpus, batch, adapter), batch, n_rollouts)
+            value = loss(logits(llama, corpus, batch, adapter), batch, n_whole)
             optimizer.zero_grad()
             value.backward()
             torch.nn.utils.clip_grad_norm_(list(adapter.values()), 1.0)
             optimizer.step()
             schedule.step()
             losses.append(float(value.detach()))
-        after = float(loss(predict(llama, corpus, unseen, adapter), unseen, n_rollouts))
+        after = float(loss(predict(llama, corpus, unseen, adapter), unseen, n_whole))
         report(Epoch(number, float(np.mean(losses)), after, time.perf_counter() - started))
         if after < best:
             best, kept = after, {name: t.detach().clone() for name, t in adapter.items()}

@@ -7,10 +7,6 @@ The label of a prefix is the share of right responses among those that went on f
 asked for there, rollouts from above that came past, and the solutions themselves, for what follows
 a prefix is a sample from the policy whoever asked for it. A rollout says nothing about the prefixes
 above the one it was asked for: those it has in common with other solutions were not drawn anew.
-
-Rollouts from a prefix that nothing brought to a right answer are counted and then left out: that
-everything after a wrong step ends wrong is seen in the solutions often enough, and half of the
-tokens are saved.
 """
 
 from __future__ import annotations
@@ -55,12 +51,18 @@ class Tree(NamedTuple):
         share: npt.NDArray[np.float64] = self.n_right / self.n_total
         return share
 
-    def weights(self, n_rollouts: int) -> npt.NDArray[np.float64]:
+    @property
+    def mixed(self) -> bool:
+        """Whether some responses are right and some wrong."""
+        ends = self.n_right[self.final]
+        return bool(ends.any() and not ends.all())
+
+    def weights(self, n_whole: int) -> npt.NDArray[np.float64]:
         """(m,) 1, but less for a step that fewer responses passed than a label is made of.
 
         The end of a response has its label from the grader and counts in full.
         """
-        return np.where(self.final, 1.0, np.minimum(1.0, self.n_total / n_rollouts))
+        return np.where(self.final, 1.0, np.minimum(1.0, self.n_total / n_whole))
 
     def ancestors(self) -> npt.NDArray[np.bool_]:
         """(n, n) whether the column's token is the row's own or stands before it."""
@@ -93,9 +95,6 @@ def tree(problem: Labelled, n_shared: int) -> Tree:
     visits = []
     question = problem.prompt[n_shared:]
     for response in problem.responses:
-        start = response.token_ids[: response.n_prefix].tobytes()
-        if response.n_prefix and not counts[start].n_right:
-            continue
         place, places = -1, []
         for depth, token in enumerate(question + response.token_ids):
             child = place_of.setdefault((place, token), len(token_ids))

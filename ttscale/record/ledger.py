@@ -37,6 +37,9 @@ class Entry(NamedTuple):
     started : when the call was handed to the engine, in seconds since the epoch.
     seconds : from then to its end, waiting included.
     replayed : whether another arm, problem or run had paid for it before.
+    n_attempts : requests it took: more than 1 where an endpoint failed.
+    n_lost_tokens : tokens generated for it and thrown away, as far as they were seen: those of
+        requests that broke off, and those after the end of a step.
     """
 
     arm: str
@@ -51,6 +54,8 @@ class Entry(NamedTuple):
     started: float
     seconds: float
     replayed: bool
+    n_attempts: int = 1
+    n_lost_tokens: int = 0
 
 
 class Totals(NamedTuple):
@@ -61,6 +66,8 @@ class Totals(NamedTuple):
     n_shared_tokens: int = 0
     n_cached_tokens: int = 0
     n_generated_tokens: int = 0
+    n_attempts: int = 0
+    n_lost_tokens: int = 0
 
 
 _CODES: dict[type, str] = {int: "q", float: "d", bool: "b"}
@@ -168,3 +175,15 @@ class Ledgers:
     def take(self, problem_id: str) -> pa.Table:
         """A problem's entries as an Arrow table; from now on it has none."""
         return self._open.pop(problem_id, Ledger()).table()
+
+
+def read_ledger(path: FilePath) -> pa.Table:
+    """A ledger's table with all columns, those that are younger than the file at their defaults."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path)
+    for name, value in Entry._field_defaults.items():
+        if name not in table.column_names:
+            table = table.append_column(name, pa.array([value] * table.num_rows, pa.int64()))
+    return table

@@ -223,14 +223,6 @@ def read_pool(path: FilePath) -> Pool:
     return Pool(table, json.loads(raw) if raw else {})
 
 
-def _read_lines(path: FilePath) -> pa.Table:
-    """A JSONL file, however long its lines are."""
-    import pyarrow.json as pj
-
-    block_size = min(max(1 << 20, path.stat().st_size), 1 << 30)
-    return pj.read_json(path, read_options=pj.ReadOptions(block_size=block_size))
-
-
 def check_columns(names: Sequence[str], path: FilePath) -> None:
     """Raises InputError for a pool without the columns that all have."""
     for name in REQUIRED:
@@ -241,6 +233,14 @@ def check_columns(names: Sequence[str], path: FilePath) -> None:
                 got=", ".join(names) or "no columns",
                 hint="see ttscale.record.pool for the columns",
             )
+
+
+def _read_lines(path: FilePath) -> pa.Table:
+    """A JSONL file, however long its lines are."""
+    import pyarrow.json as pj
+
+    block_size = min(max(1 << 20, path.stat().st_size), 1 << 30)
+    return pj.read_json(path, read_options=pj.ReadOptions(block_size=block_size))
 
 
 def typed(table: pa.Table, path: FilePath) -> pa.Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ttscale.context import Context
 from ttscale.engine.protocol import Sampling
@@ -50,7 +51,10 @@ async def _samples(
     own = answer is None or answer.root is ctx.problem.root
     paths = ctx.finished if answer is None or own else [*ctx.finished, answer]
     grades = await ctx.grade(paths)
-    default = experiment.config.sampling.sampling(experiment.config.benchmark.prompt.stop)
+    config = experiment.config
+    default = replace(
+        config.sampling.sampling(config.benchmark.prompt.stop), attention=config.attention
+    )
     samples = []
     for path, correct in zip(paths, grades, strict=True):
         assert path.stream is not None, "a finished path was sampled"

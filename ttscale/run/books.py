@@ -20,8 +20,8 @@ from ttscale.run.settle import Settled
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ROW_GROUP = 1 << 17
-"""Rows that are read, counted and written together."""
+ROW_GROUP, GROUP_BYTES = 1 << 17, 32 << 20
+"""Rows that are read, counted and written together, and their bytes: what comes first."""
 
 
 class Books:
@@ -117,14 +117,15 @@ class Books:
         empty = [c for c in schema.names if c.startswith("score.") and c not in self.scored]
         with pa.memory_map(str(self._folder / f"{name}.arrow")) as file:
             reader = pa.ipc.open_file(file)
-            held, n_rows = [], 0
+            held, n_rows, n_bytes = [], 0, 0
             for problem_id in order:
                 if problem_id in places:
                     held.append(reader.get_batch(places[problem_id]))
                     n_rows += held[-1].num_rows
-                if n_rows >= ROW_GROUP:
+                    n_bytes += held[-1].nbytes
+                if n_rows >= ROW_GROUP or n_bytes >= GROUP_BYTES:
                     yield pa.Table.from_batches(held, schema).drop_columns(empty)
-                    held, n_rows = [], 0
+                    held, n_rows, n_bytes = [], 0, 0
             yield pa.Table.from_batches(held, schema).drop_columns(empty)
 
     def write(

@@ -19,11 +19,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ttscale.benchmark.config import BenchmarkConfig
 from ttscale.context import PARAGRAPH
+from ttscale.engine.openai import TRANSPORT, OpenAIConfig, OpenAIRewardConfig
 from ttscale.engine.protocol import Engine, Sampling, Scorer
 from ttscale.engine.reward import RewardConfig
 from ttscale.engine.simulated import SimulatedConfig, SimulatedRewardConfig
 from ttscale.engine.vllm import VLLMConfig
 from ttscale.errors import InputError, closest
+from ttscale.run.attention import policy_name
 from ttscale.strategy import Until
 
 if TYPE_CHECKING:
@@ -118,9 +120,16 @@ class RunConfig(_Frozen):
     ray: RayConfig = RayConfig()
 
 
-GeneratorConfig = Annotated[VLLMConfig | SimulatedConfig, Field(discriminator="engine")]
+GeneratorConfig = Annotated[
+    VLLMConfig | OpenAIConfig | SimulatedConfig, Field(discriminator="engine")
+]
 OtherConfig = Annotated[
-    VLLMConfig | SimulatedConfig | RewardConfig | SimulatedRewardConfig,
+    VLLMConfig
+    | OpenAIConfig
+    | SimulatedConfig
+    | RewardConfig
+    | OpenAIRewardConfig
+    | SimulatedRewardConfig,
     Field(discriminator="engine"),
 ]
 
@@ -129,7 +138,8 @@ class ExperimentConfig(_Frozen):
     """A model, a benchmark, and the strategies to run on it.
 
     `models` are further ones by the names that plug-ins call them: reward models, and models that
-    generate, such as a judge.
+    generate, such as a judge. `attention` is what decoding attends to, for all strategies that do
+    not name their own.
     """
 
     name: str = Field(pattern=r"^[\w][\w.-]*$")
@@ -138,10 +148,16 @@ class ExperimentConfig(_Frozen):
     models: dict[str, OtherConfig] = Field(default_factory=dict)
     benchmark: BenchmarkConfig
     sampling: SamplingConfig = SamplingConfig()
+    attention: str = "dense"
     step: StepConfig = StepConfig()
     strategies: tuple[dict[str, Any], ...] = Field(min_length=1)
     budget: BudgetConfig = BudgetConfig()
     run: RunConfig = RunConfig()
+
+    @field_validator("attention", mode="before")
+    @classmethod
+    def _policy(cls, given: Any) -> str:
+        return policy_name(given, "attention")
 
 
 class Experiment(NamedTuple):
@@ -193,8 +209,17 @@ def resolve(
 
 
 def digest(config: ExperimentConfig) -> str:
-    """Hash of everything that can change a result: all but the name and the `run` section."""
+    """Hash of everything that can change a result.
+
+    That is all but the name, the `run` section, and how endpoints are reached.
+    """
     fields = config.model_dump(mode="json", exclude={"run", "name"})
+    for model in (fields["model"], *fields["models"].values()):
+        if model["engine"] in {"openai", "openai_reward"}:
+            for key in TRANSPORT:
+                del model[key]
+    if fields["attention"] == "dense":
+        del fields["attention"]  # younger than runs that are to be resumed
     text = json.dumps(fields, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -217,8 +242,14 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
     return keys
 
 
-def make_engine(config: VLLMConfig | SimulatedConfig, log: FilePath | None = None) -> Engine:
+def make_engine(
+    config: VLLMConfig | OpenAIConfig | SimulatedConfig, log: FilePath | None = None
+) -> Engine:
     """The engine a model section describes, not yet started."""
+    if isinstance(config, OpenAIConfig):
+        from ttscale.engine.openai.engine import OpenAIEngine
+
+        return OpenAIEngine(config, log)
     if isinstance(config, VLLMConfig):
         from ttscale.engine.vllm import VLLMEngine
 
@@ -229,9 +260,14 @@ def make_engine(config: VLLMConfig | SimulatedConfig, log: FilePath | None = Non
 
 
 def make_scorer(
-    config: RewardConfig | SimulatedRewardConfig, log: FilePath | None = None
+    config: RewardConfig | OpenAIRewardConfig | SimulatedRewardConfig,
+    log: FilePath | None = None,
 ) -> Scorer:
     """The reward model a section of `models` describes, not yet started."""
+    if isinstance(config, OpenAIRewardConfig):
+        from ttscale.engine.openai.scorer import OpenAIScorer
+
+        return OpenAIScorer(config, log)
     if isinstance(config, RewardConfig):
         from ttscale.engine.reward import RewardEngine
 
@@ -258,7 +294,7 @@ def _model(given: Any, where: str) -> Any:
         if isinstance(given.get("name"), str):
             rest = {key: value for key, value in given.items() if key != "name"}
             return {**_model(given["name"], where), **rest}
-        return {"engine": "vllm", **given}
+        return {"engine": "openai" if "endpoint" in given else "vllm", **given}
     raise InputError(
         "a model is a name or a mapping",
         where=f"{where}: model",
@@ -392,7 +428,7 @@ def _validate(given: dict[str, Any], where: str) -> ExperimentConfig:
         raise InputError(error.what, where=place, got=error.got, hint=error.hint) from error
 
 
-_ENGINES = {"vllm", "simulated", "reward", "simulated_reward"}
+_ENGINES = {"vllm", "openai", "simulated", "reward", "openai_reward", "simulated_reward"}
 """Names that pydantic puts into an error's place for the member of a union."""
 
 

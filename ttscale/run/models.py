@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path as FilePath
 from typing import Any, NamedTuple
 
+from ttscale.engine.openai import OpenAIConfig
 from ttscale.engine.protocol import Engine, Scorer
 from ttscale.engine.simulated import SimulatedConfig
 from ttscale.engine.vllm import VLLMConfig
@@ -52,7 +53,7 @@ async def start_models(
     stack.push_async_callback(models.policy.close)
     for name, section in config.models.items():
         log = folder and folder / f"engine-{name}.log"
-        if isinstance(section, VLLMConfig | SimulatedConfig):
+        if isinstance(section, VLLMConfig | OpenAIConfig | SimulatedConfig):
             models.engines[name] = make_engine(section, log)
         else:
             models.scorers[name] = make_scorer(section, log)

@@ -13,7 +13,7 @@ from ttscale.record.problems import PROBLEMS
 from ttscale.record.tally import tally
 from ttscale.record.trees import TREES
 from ttscale.run.config import dump
-from ttscale.run.summary import flops_by_arm, seconds_by_arm, summarise
+from ttscale.run.summary import exact_tokens, flops_by_arm, seconds_by_arm, summarise
 from ttscale.run.tables import as_text
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def write_outputs(work: Work, books: Books, folder: FilePath) -> None:
         "config_hash": work.experiment.hash,
         "complete": work.complete,
         "simulated": work.simulated,
+        "exact_tokens": exact_tokens(work.provenance),
         "model": config.model.model,
         "benchmark": config.benchmark.name,
         "oracles": sorted({arm.verifier_name or "" for arm in work.arms if arm.oracle}),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ttscale.benchmark.item import Item
 from ttscale.engine.protocol import Engine
 from ttscale.errors import InputError
+from ttscale.run.attention import check_attention
 from ttscale.run.config import Experiment
 from ttscale.run.display import Display
 from ttscale.run.sweep import Arm
@@ -20,9 +21,11 @@ def prepare(
     chosen: Sequence[Arm],
     display: Display,
 ) -> list[Problem]:
-    """Problems out of items: prompts rendered and tokenised, and checked against the context."""
+    """Problems out of items: prompts rendered and tokenised, and checked against the engine."""
     from ttscale.benchmark.prompt import completion, messages
 
+    _check_logprobs(engine, chosen)
+    check_attention(engine, chosen, experiment.source)
     prompt = experiment.config.benchmark.prompt
     problems = []
     for item in items:
@@ -55,3 +58,17 @@ def prepare(
             "they share their samples"
         )
     return problems
+
+
+def _check_logprobs(engine: Engine, chosen: Sequence[Arm]) -> None:
+    """A verifier that reads log-probabilities has an engine that gives them."""
+    if engine.provenance().get("logprobs", True):
+        return
+    for arm in chosen:
+        if arm.verifier is not None and arm.verifier.needs_logprobs:
+            raise InputError(
+                "the model's endpoint gives no log-probabilities, and this verifier reads them",
+                where=f"strategy {arm.label}",
+                got=f"verifier {arm.verifier_name}",
+                hint="serve the model with vLLM, or take a verifier that does without",
+            )

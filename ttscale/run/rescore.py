@@ -26,7 +26,7 @@ from ttscale.engine.protocol import Engine, Scorer
 from ttscale.errors import InputError, TTScaleError
 from ttscale.record.files import write_parquet
 from ttscale.record.journal import NAME, Journal
-from ttscale.record.ledger import Ledger, rescoring_arm
+from ttscale.record.ledger import Ledger, read_ledger, rescoring_arm
 from ttscale.record.pool import Pool, make_pool, read_pool
 from ttscale.run import folder as folders
 from ttscale.run.config import BudgetConfig, Experiment, load
@@ -363,9 +363,8 @@ def _write_ledger(ledger: Ledger, path: FilePath) -> None:
     """Add the ledger's rows to the run's, in place of rows of the same arms."""
     import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
-    new, old = ledger.table(), pq.read_table(path)
+    new, old = ledger.table(), read_ledger(path)
     again = pc.is_in(old["arm"], value_set=new["arm"].unique())
     write_parquet(pa.concat_tables([old.filter(pc.invert(again)), new.cast(old.schema)]), path)
 

@@ -39,7 +39,15 @@ def summarise(
     shares: Shares,
     before: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The content of summary.json; `before` is that of an earlier, unfinished session."""
+    """The content of summary.json.
+
+    Parameters
+    ----------
+    work : what was run, and how it ended.
+    sets : the samples, counted.
+    spent, flops, shares : what `Books.totals`, `flops_by_arm` and `seconds_by_arm` give.
+    before : the summary of an earlier, unfinished session.
+    """
     seconds = work.seconds + (before["seconds"] if before else 0.0)
     n_tokens = work.n_fresh_tokens + (before["n_sampled_tokens"] if before else 0)
     rng = np.random.default_rng(work.experiment.config.seed)
@@ -63,20 +71,42 @@ def summarise(
         ],
         "strategies": [_strategy(work, arm.label, spent, flops, shares, rng) for arm in work.arms],
         "tokens": tokens(spent),
-        "warnings": _warnings(work),
+        "warnings": _warnings(work, spent),
     }
 
 
-def _warnings(work: Work) -> list[str]:
+INEXACT = (
+    "the endpoint gives text and no token ids: what is continued is tokenised anew, token counts "
+    "are those of this side's tokenizer, and log-probabilities are spread evenly over them"
+)
+
+
+def exact_tokens(provenance: Mapping[str, Any]) -> bool:
+    """Whether a run's token ids are those the models wrote."""
+    models = [provenance, *(provenance.get("models") or {}).values()]
+    return all(model.get("tokens", "exact") == "exact" for model in models)
+
+
+def _warnings(work: Work, spent: Spent) -> list[str]:
     """What the numbers alone would hide."""
+    found = []
     ends = work.step_ends
     if ends and not ends.get("step"):
         step = work.experiment.config.step.model_dump(exclude_defaults=True) or "a paragraph"
-        return [
+        found.append(
             f"no step ended as configured ({step}): {sum(ends.values()):,} samples went on to the "
             "end of the response or to the token limit, and a search had nothing to choose between"
-        ]
-    return []
+        )
+    if not exact_tokens(work.provenance):
+        found.append(INEXACT)
+    paid = [totals for (_, _, replayed), totals in spent.items() if not replayed]
+    if n_again := sum(totals.n_attempts - totals.n_sequences for totals in paid):
+        n_lost = sum(totals.n_lost_tokens for totals in paid)
+        found.append(
+            f"{n_again:,} requests were sent again after the endpoint had failed them; {n_lost:,} "
+            "tokens that were seen of failed or cut ones are lost, and not part of the counts"
+        )
+    return found
 
 
 def tokens(spent: Spent) -> dict[str, Any]:
@@ -166,14 +196,26 @@ def flops_by_arm(ledger: Iterable[pa.Table]) -> dict[tuple[str, str], float]:
     return dict(flops)
 
 
+MOST_TIMED = 1_000_000
+"""Sequences above which a run's seconds are not divided among its strategies."""
+
+
 def seconds_by_arm(ledger: Iterable[pa.Table]) -> dict[tuple[str, bool], float]:
-    """Seconds of the machine by arm and whether they were replayed; of a cluster, on its clock."""
+    """Seconds of the machine by arm and whether they were replayed; of a cluster, on its clock.
+
+    Empty for more than `MOST_TIMED` sequences, which would have to be held in memory together.
+    """
     import pyarrow as pa
 
     from ttscale.cost import machine_seconds
 
     names = ["arm", "started", "seconds", "replayed"]
-    tables = [table.select(names) for table in ledger]
+    tables, n_rows = [], 0
+    for table in ledger:
+        tables.append(table.select(names))
+        n_rows += table.num_rows
+        if n_rows > MOST_TIMED:
+            return {}
     if not tables:
         return {}
     whole = pa.concat_tables(tables)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any, NamedTuple
 
@@ -12,10 +13,11 @@ from pydantic import ValidationError
 from ttscale import registry
 from ttscale.engine.protocol import Sampling
 from ttscale.errors import InputError, closest
+from ttscale.run.attention import policy_name
 from ttscale.run.config import Experiment, SamplingConfig
 from ttscale.strategy import Strategy, Verifier
 
-RESERVED = ("name", "label", "verifier", "sampling")
+RESERVED = ("name", "label", "verifier", "sampling", "attention")
 """Keys of a strategy's entry that are not the strategy's own fields."""
 
 
@@ -78,17 +80,21 @@ def _spread(entry: Mapping[str, Any], where: str, folder: FilePath) -> Sequence[
         if not value:
             raise InputError("a sweep needs at least one value", where=f"{where}.{key}", got=value)
         swept[key] = value
-    changing = {}
-    sampling = entry.get("sampling")
-    if isinstance(sampling, Mapping):
-        changing = {k: v for k, v in sampling.items() if isinstance(v, list) and k != "stop"}
+    for section in ("sampling", "attention"):  # mappings, in which lists are swept as well
+        if isinstance(mapping := entry.get(section), Mapping):
+            lists = {k: v for k, v in mapping.items() if isinstance(v, list) and k != "stop"}
+            for key in (key for key, values in lists.items() if not values):
+                raise InputError(
+                    "a sweep needs at least one value", where=f"{where}.{section}.{key}", got=[]
+                )
+            if lists:
+                swept[section] = [
+                    {**mapping, **dict(zip(lists, values, strict=True))}
+                    for values in itertools.product(*lists.values())
+                ]
     combinations = []
-    for values in itertools.product(*swept.values(), *changing.values()):
-        choice = {**entry, **dict(zip(swept, values, strict=False))}
-        if changing:
-            chosen = dict(zip(changing, values[len(swept) :], strict=True))
-            choice["sampling"] = {**sampling, **chosen}  # type: ignore[dict-item]
-        combinations.append(choice)
+    for values in itertools.product(*swept.values()):
+        combinations.append({**entry, **dict(zip(swept, values, strict=True))})
     return combinations
 
 
@@ -106,7 +112,10 @@ def _arm(entry: Mapping[str, Any], where: str, experiment: Experiment) -> Arm:
             hint=f"add `verifier:` with one of {', '.join(registry.names('verifiers'))}",
         )
     changes = entry.get("sampling") or {}
-    sampling = _sampling(changes, where, experiment)
+    attention = experiment.config.attention
+    if entry.get("attention") is not None:
+        attention = policy_name(entry["attention"], f"{where}.attention")
+    sampling = replace(_sampling(changes, where, experiment), attention=attention)
     return Arm(_label(entry, changes), strategy, verifier, verifier_name, sampling)
 
 
@@ -156,6 +165,8 @@ def _label(entry: Mapping[str, Any], sampling: Mapping[str, Any]) -> str:
     if entry.get("verifier"):
         parts.append(shorthand(entry["verifier"]))
     parts += [f"{key}={shorthand(value)}" for key, value in sampling.items()]
+    if entry.get("attention"):
+        parts.append(policy_name(entry["attention"], "attention"))
     return f"{entry['name']}({', '.join(parts)})" if parts else str(entry["name"])
 
 

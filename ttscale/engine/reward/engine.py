@@ -23,7 +23,6 @@ from ttscale.engine.protocol import (
 )
 from ttscale.engine.protocol import Engine as Policy
 from ttscale.engine.reward.format import RewardFormat
-from ttscale.engine.vllm import VLLMEngine
 from ttscale.engine.vllm_process import VLLMModel, VLLMProcess, first_cause, model_folder
 from ttscale.errors import InputError
 
@@ -101,7 +100,7 @@ class RewardEngine:
         self._params, self._prompt = PoolingParams, TokensPrompt
         if self.config.verdict is not None:
             for token in (self.config.verdict.bad, self.config.verdict.good):
-                self._process.require_token(token, "verdict")
+                self._process.tokenizer.require_token(token, "verdict")
 
     def _refuse_generators(self) -> None:
         """Refuse a folder that only generates: vLLM would make an embedding model of it."""
@@ -129,13 +128,14 @@ class RewardEngine:
     @property
     def policy_tokens(self) -> bool:
         """Whether it reads the policy's own token ids."""
-        return self.config.format.layout == "policy"
+        return self.config.format.layout in {"policy", "response"}
 
     def agrees_with(self, policy: Policy) -> bool:
         """Whether it can score what `policy` writes."""
         if not self.policy_tokens:
             return True
-        return isinstance(policy, VLLMEngine) and policy.vocabulary == self._process.vocabulary
+        own = self._process.tokenizer.vocabulary
+        return getattr(policy, "vocabulary", None) == own
 
     def provenance(self) -> dict[str, object]:
         """Versions and settings that affect results."""
@@ -143,7 +143,7 @@ class RewardEngine:
 
     def lay_out(self, solution: Solution) -> Layout:
         """The sequence to score for a solution, in the model's own format."""
-        return self.config.format.lay_out(solution, self._process)
+        return self.config.format.lay_out(solution, self._process.tokenizer)
 
     def score(self, token_ids: array[int], positions: Sequence[int]) -> asyncio.Future[Scores]:
         """Score the prefixes that end at `positions`, ascending."""

@@ -35,8 +35,9 @@ class RewardFormat(BaseModel):
     Attributes
     ----------
     layout : `policy`, the policy's own token ids, for a reward model with the policy's tokenizer;
-        `chat`, one conversation whose reply holds all steps; `dialogue`, a user turn for each step
-        that the model answers with a verdict; `text`, plain text; `pieces`, plain text whose steps
+        `response`, the question's part and then the policy's own ids of the response; `chat`, one
+        conversation whose reply holds all steps; `dialogue`, a user turn for each step that the
+        model answers with a verdict; `text`, plain text; `pieces`, plain text whose steps
         are tokenised one by one.
     system : the system message of a conversation.
     question : the question's part, `{question}` in it, and `{bos}` where the beginning token is
@@ -49,7 +50,7 @@ class RewardFormat(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    layout: Literal["policy", "chat", "dialogue", "text", "pieces"] = "policy"
+    layout: Literal["policy", "response", "chat", "dialogue", "text", "pieces"] = "policy"
     system: str | None = None
     question: str = "{question}"
     step: str = "{step}"
@@ -82,6 +83,11 @@ class RewardFormat(BaseModel):
             return Layout(solution.token_ids[: ends[-1] + 1], tuple(ends))
         question = self.question.replace("{bos}", tokenizer.bos)
         question = question.replace("{question}", solution.question)
+        if self.layout == "response":
+            ids = tokenizer.encode(question)
+            moved = len(ids) - solution.n_prompt
+            ids += solution.token_ids[solution.n_prompt : solution.ends[-1] + 1]
+            return Layout(ids, tuple(end + moved for end in solution.ends))
         steps = [self.step.replace("{step}", step) for step in solution.steps]
         if self.layout == "dialogue":
             return self._dialogue(question, steps, tokenizer)

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ttscale.cost.policy import parse_policy
 from ttscale.engine.protocol import Completion, ContextTooLong, EngineDied, Load, Sampling
 from ttscale.engine.simulated import characters
 from ttscale.engine.simulated.batching import BLOCK, GONE, PrefixCache, Slots, TimingConfig
@@ -204,6 +205,13 @@ class SimulatedEngine:
     def decode(self, token_ids: Sequence[int]) -> str:
         """The text of token ids, special tokens left out."""
         return characters.decode(token_ids)
+
+    def check_attention(self, policy: str, where: str = "attention") -> None:
+        """Any policy will do: what is written here has a law and no attention.
+
+        A policy is part of the call's key and of its price, and so of the draw; nothing else.
+        """
+        parse_policy(policy, where)
 
     def submit(
         self, prefix: array[int], sampling: Sampling, seed: int, n: int

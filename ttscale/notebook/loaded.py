@@ -1,36 +1,29 @@
-"""Runs and pools from Python: `ttscale.run`, `ttscale.load`, frames, and figures to look at.
+"""A run's folder or a pool as pandas frames, and as figures that show themselves.
 
-Everything works inside a notebook's running event loop. pandas and matplotlib are imported when a
-frame or a figure is asked for.
+pandas and matplotlib are imported when a frame or a figure is asked for.
 """
 
 from __future__ import annotations
 
-import copy
 import html
 import io
 import json
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
-from ttscale.errors import InputError, Interrupted
+from ttscale.errors import InputError
 from ttscale.record.pool import Pool, read_pool
 from ttscale.record.samples import imported_from
+from ttscale.text import visible
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
     from ttscale.laws.study import Study
-    from ttscale.run.config import Experiment
-    from ttscale.run.interrupt import Interrupt
 
 MOST_ROWS = 8
 """Numbers of samples in the table that a notebook shows of a run."""
@@ -141,8 +134,8 @@ class Loaded:
         counts = self._pool.counts()
         title = f"{' on '.join(about) or self.source}: {len(counts.problem_ids):,} problems, "
         title += f"{len(self._pool):,} samples"
-        parts = [f"<p><b>{html.escape(title)}</b></p>"]
-        parts += [f"<p><b>{html.escape(label)}</b></p>" for label in _labels(self.metadata)]
+        heads = [title, *_labels(self.metadata)]
+        parts = [f"<p><b>{html.escape(visible(head))}</b></p>" for head in heads]
         try:
             parts.append(_as_html(self.curves()))
         except InputError as error:
@@ -187,91 +180,6 @@ def load(source: str | FilePath) -> Loaded:
     loaded = Loaded(FilePath(source))
     loaded._pool  # noqa: B018  # what cannot be read is said now
     return loaded
-
-
-def run(
-    config: str | FilePath | Mapping[str, Any],
-    *,
-    changes: Sequence[str] = (),
-    results: str | FilePath = "results",
-    fresh: bool = False,
-) -> Loaded:
-    """Run, or resume, an experiment, and load what it left.
-
-    Parameters
-    ----------
-    config : the path of a YAML file, YAML text (of several lines), or the same as a mapping.
-    changes : `key=value`, as `--set` takes them.
-    results : folder that run folders are made in.
-    fresh : start anew; an earlier run is kept under another name.
-
-    An interrupt (Ctrl-C, the notebook's stop) ends the run in order: what was sampled is kept, and
-    the same call goes on from there. Raises InputError for what the user can mend, Interrupted
-    after an interrupt, TTScaleError when the run failed.
-    """
-    from ttscale.run.display import make_display
-    from ttscale.run.interrupt import Interrupt
-    from ttscale.run.runner import run as run_experiment
-
-    experiment = _experiment(config, changes)
-    interrupt, display = Interrupt(), make_display()
-
-    def work() -> FilePath:
-        return run_experiment(
-            experiment, FilePath(results), display, fresh=fresh, interrupt=interrupt
-        )
-
-    return load(_in_a_thread(work, interrupt))
-
-
-def _experiment(config: str | FilePath | Mapping[str, Any], changes: Sequence[str]) -> Experiment:
-    from ttscale.run.config import load as load_config
-    from ttscale.run.config import parse, resolve
-
-    if isinstance(config, Mapping):
-        given = copy.deepcopy(dict(config))
-        return resolve(given, changes, where="the configuration", folder=FilePath.cwd())
-    if isinstance(config, str) and "\n" in config:
-        given = parse(config, "the configuration")
-        return resolve(given, changes, where="the configuration", folder=FilePath.cwd())
-    return load_config(FilePath(config), changes)
-
-
-def _in_a_thread(work: Callable[[], FilePath], interrupt: Interrupt) -> FilePath:
-    """The result of work with an event loop of its own; a second interrupt waits no longer."""
-    thread = ThreadPoolExecutor(1, "ttscale-run")
-    try:
-        with _interrupts(interrupt.press):
-            return thread.submit(work).result()
-    except CancelledError as error:
-        raise Interrupted("stopped before anything was sampled") from error
-    finally:
-        thread.shutdown(wait=False)
-
-
-@contextmanager
-def _interrupts(press: Callable[[], None]) -> Iterator[None]:
-    """While the block waits, the first Ctrl-C presses and the second raises KeyboardInterrupt.
-
-    Whatever handler is there, such as that of `asyncio.run`, comes back afterwards.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    n_pressed = 0
-
-    def handle(*_: object) -> None:
-        nonlocal n_pressed
-        n_pressed += 1
-        if n_pressed > 1:
-            raise KeyboardInterrupt
-        press()
-
-    before = signal.signal(signal.SIGINT, handle)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
 
 
 def _labels(metadata: Mapping[str, Any]) -> list[str]:
