@@ -26,7 +26,7 @@ def loaded_by(code: str) -> set[str]:
     "code",
     [
         "import ttscale",
-        "import ttscale\nttscale.run, ttscale.load, ttscale.run.config",
+        "import ttscale\nttscale.run, ttscale.load",
         "from ttscale.run import config, runner",
         "sys.argv = ['ttscale', '--help']\nfrom ttscale.cli import main\n"
         "try:\n    main()\nexcept SystemExit:\n    pass",

@@ -189,7 +189,7 @@ def test_curl_works(tmp_path: Path) -> None:
 
     async def fetch(*words: str) -> str:
         process = await asyncio.create_subprocess_exec(
-            curl, "-sS", "--max-time", "20", *words, stdout=asyncio.subprocess.PIPE
+            curl, "-sS", "--max-time", "120", *words, stdout=asyncio.subprocess.PIPE
         )
         out, _ = await process.communicate()
         assert process.returncode == 0

@@ -197,9 +197,12 @@ def check(layer: Layer, sequences: list[Sequence], n_new: list[int], seed: int) 
     return step
 
 
+@pytest.mark.parametrize("scattered", [False, True])
 @pytest.mark.parametrize("policy", POLICIES)
-def test_decoding_attends_to_what_the_policy_says(policy: str) -> None:
-    layer = Layer()
+def test_decoding_attends_to_what_the_policy_says(policy: str, scattered: bool) -> None:
+    layer = Layer(n_blocks=500 if scattered else 64)
+    if scattered:
+        layer.free = layer.free[::17]
     sequences = [make_sequence(policy, n, n) for n in (300, 417)]
     for sequence in sequences:
         layer.fill(sequence, sequence.n_prompt)

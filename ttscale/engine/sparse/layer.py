@@ -34,7 +34,9 @@ def chosen_table(rows: Rows, queries: Tensor, cache: Cache, summaries: Summaries
     assert kind in {"block_topk", "quest"}, f"no blocks are chosen under {kind}"
     kept = summaries.of(kind, cache.keys, cache.n_blocks, queries.device)
     probes = selection.probe(kind, queries)
-    scores = selection.block_scores(probes, kept.index_select(1, rows.blocks), rows.place)
+    blocks = rows.blocks
+    found = kept[:, blocks] if isinstance(blocks, slice) else kept.index_select(1, blocks)
+    scores = selection.block_scores(probes, found, rows.place)
     chosen = selection.choose(scores, rows.bias, rows.k)
     return rows.by_head.gather(2, chosen).flatten(0, 1)
 

@@ -26,6 +26,9 @@ from ttscale.engine.sparse.requests import Counts, Requests
 ALWAYS = "TTSCALE_SPARSE_ALWAYS"
 """Environment variable for tests: rows go through selection even where the budget holds them."""
 
+SPREAD = 1.25
+"""Blocks that lie this close, in a span of so many times their number, are read without a copy."""
+
 
 class Geometry(NamedTuple):
     """A layer's shape, the same in all layers.
@@ -65,25 +68,30 @@ class Rows:
         geometry: Geometry,
     ) -> None:
         self.policy, self.k, self.lengths, self.geometry = policy, k, lengths, geometry
-        self.tokens = Places(tokens, table.device)
+        self.tokens, self._device = Places(tokens, table.device), table.device
         self.n_blocks = -(-lengths // geometry.block)
-        self.table = table[:, : int(self.n_blocks.max())]
+        table = table[:, : int(self.n_blocks.max())]
+        beyond = torch.arange(table.shape[1], device=table.device) >= self._n_blocks[:, None]
+        self.table = torch.where(beyond, table[:, :1], table)  # what stands there is another's
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     @cached_property
     def _n_blocks(self) -> Tensor:
-        return torch.from_numpy(self.n_blocks).to(self.table.device)
+        return torch.from_numpy(self.n_blocks).to(self._device)
 
     @cached_property
-    def _distinct(self) -> tuple[Tensor, Tensor]:
+    def _distinct(self) -> tuple[slice | Tensor, Tensor]:
         blocks, place = torch.unique(self.table, return_inverse=True)
+        low, high = int(blocks[0]), int(blocks[-1]) + 1
+        if high - low <= SPREAD * len(blocks):
+            return slice(low, high), self.table.long() - low
         return blocks.long(), place
 
     @property
-    def blocks(self) -> Tensor:
-        """The blocks that any row has, each once, (U,)."""
+    def blocks(self) -> slice | Tensor:
+        """The U blocks that are scored: each that some row has, once, or the span of them all."""
         return self._distinct[0]
 
     @property
