@@ -189,14 +189,13 @@ def test_a_killed_workers_problems_go_elsewhere(tmp_path: Path, cluster: str) ->
     assert json.loads((spread / "summary.json").read_text())["n_failed"] == 0
 
 
-def test_a_full_disk_is_said_and_resumed_by_another_number(tmp_path: Path, cluster: str) -> None:
+def test_a_full_disk_is_said_and_resumed_without_a_cluster(tmp_path: Path, cluster: str) -> None:
     config = sabotaged(tmp_path, FILL)
     with pytest.raises(TTScaleError, match="journal could not be written"):
         on_ray(config, tmp_path / "runs", cluster)
-    experiment = load(config, ["run.ray.workers=1"])
-    spread = run_on_ray(experiment, tmp_path / "runs", Silent(), fresh=False, address=cluster)
+    resumed = run(load(config), tmp_path / "runs", Silent(), fresh=False)
     assert_paid_once(tmp_path)
-    assert_same(run(load(config), tmp_path / "here", Silent(), fresh=False), spread)
+    assert_same(run(load(config), tmp_path / "here", Silent(), fresh=False), resumed)
 
 
 def test_the_driver_is_killed_and_resumed_by_more_workers(tmp_path: Path, cluster: str) -> None:

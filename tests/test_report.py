@@ -283,8 +283,8 @@ def test_an_unfinished_run_is_reported_as_far_as_it_goes(clean: Path, tmp_path: 
 
 def test_runs_that_do_not_compare_are_reported_side_by_side(tmp_path: Path) -> None:
     rows = [
-        {"problem_id": p, "answer": "1", "answer_class": i % 2, "correct": i % 2 == 0,
-         "n_prompt_tokens": 9, "n_generated_tokens": 9, "response": "1"}
+        {"problem_id": p, "sample_index": i, "answer": "1", "answer_class": i % 2,
+         "correct": i % 2 == 0, "n_prompt_tokens": 9, "n_generated_tokens": 9, "response": "1"}
         for p in "abc" for i in range(3)
     ]  # fmt: skip
     for name, simulated in (("one", True), ("two", False)):

@@ -49,6 +49,7 @@ def test_figures_are_drawn_and_say_what_is_under_the_pointer(
     browser: Browser, report: Path
 ) -> None:
     browser.open(report)
+    assert browser.value("scrollY") == 0
     sizes = browser.value(
         "[...document.querySelectorAll('figure:not([hidden]) svg')].map(s => s.clientHeight)"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -58,11 +59,18 @@ def test_scores_that_are_no_numbers_leave_the_vote_but_no_best_path(
     assert figures["n_answered"] == (0 if name.startswith("particle") else 3)
 
 
+def loaded(config: RewardConfig) -> RewardEngine:
+    """A reward model as it is once its tokenizer is loaded."""
+    engine = RewardEngine(config)
+    engine._process.tokenizer = SimpleNamespace(vocabulary="its own")  # type: ignore[assignment]
+    return engine
+
+
 def test_a_reward_model_with_another_tokenizer_is_refused_if_it_reads_the_policys_tokens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Foreign(ScriptedScorer):
-        agrees_with = RewardEngine(RewardConfig(model="some/prm")).agrees_with
+        agrees_with = loaded(RewardConfig(model="some/prm")).agrees_with
 
     monkeypatch.setattr(models, "make_scorer", lambda *_: Foreign(lambda text: 0.5))
     entry = {"name": "best_of_n", "n": 4, "verifier": "prm"}
@@ -73,5 +81,5 @@ def test_a_reward_model_with_another_tokenizer_is_refused_if_it_reads_the_policy
 def test_one_that_is_shown_text_needs_no_tokenizer_in_common() -> None:
     shown_text = RewardConfig(model="some/prm", format={"layout": "chat", "mark": "<m>"})
     policy = SimulatedEngine(SimulatedConfig())
-    assert RewardEngine(shown_text).agrees_with(policy)
-    assert not RewardEngine(RewardConfig(model="some/prm")).agrees_with(policy)
+    assert loaded(shown_text).agrees_with(policy)
+    assert not loaded(RewardConfig(model="some/prm")).agrees_with(policy)

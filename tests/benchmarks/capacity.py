@@ -4,8 +4,8 @@
 
 The cost model gives a decoding round of Qwen3-8B on an H100 as a fixed time and a time for each
 sequence; the simulated engine, 256 sequences at a time, works with these on its virtual clock. What
-is simulated is one worker's share of 512 problems of 64 samples each, of one strategy: a share that
-is too small leaves the engine waiting for its last sequences. Nothing here was run on a GPU.
+is simulated is one worker's share of 512 problems, of one strategy: one that is too small leaves
+the engine waiting for its last sequences. Nothing here was run on a GPU.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def main() -> None:
         "beam_search, n = 16": {"name": "beam_search", "n": 16, "verifier": "prm"},
     }
     for label, strategy in strategies.items():
-        for n_workers in (1, 8, 64):
+        for n_workers in (64, 8, 1):
             found = share(n_workers, strategy, timing)
             shown = {
                 "strategy": label,

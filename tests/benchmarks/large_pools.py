@@ -1,6 +1,6 @@
 """Pass@k, majority@k and a law from a pool of 10⁸ samples: time, and the most memory held.
 
-    python -m tests.benchmarks.large_pools [--problems 1000] [--each 100000] [--folder DIR]
+    python -m tests.benchmarks.large_pools [--problems 1000] [--each 100000] [--refits 200]
 
 The samples are simulated: problems whose success rates are Beta(0.5, 1.5), each sampled equally
 often; a wrong answer is one of twenty. They are written as 100 Parquet files, about half a
@@ -59,8 +59,8 @@ def write_pool(folder: Path, n_problems: int, n_samples: int) -> None:
         pq.write_table(table, folder / f"part-{number:03d}.parquet", compression="zstd")
 
 
-def read(folder: Path) -> dict[str, object]:
-    """Study the pool as `ttscale fit` does; seconds of its stages and the peak, in this process."""
+def read(folder: Path, n_refits: int) -> dict[str, object]:
+    """Study the pool as `ttscale fit` does; seconds and peaks of this process."""
     from ttscale.laws.sampled import choose_samples
     from ttscale.laws.study import study
     from ttscale.record.samples import read_samples
@@ -69,7 +69,7 @@ def read(folder: Path) -> dict[str, object]:
     samples = choose_samples(read_samples(folder))
     reduced = time.perf_counter()
     reading_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    record = study(samples, n_bootstrap=200).to_json()
+    record = study(samples, n_bootstrap=n_refits).to_json()
     ended = time.perf_counter()
     curve, votes = record["curve"], record["curves"]["majority"]
     return {
@@ -90,11 +90,12 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--problems", type=int, default=1000)
     parser.add_argument("--each", type=int, default=100_000)
+    parser.add_argument("--refits", type=int, default=200)
     parser.add_argument("--folder", type=Path, default=None)
     parser.add_argument("--read", type=Path, default=None, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.read is not None:
-        print(json.dumps(read(given.read)))
+        print(json.dumps(read(given.read, given.refits)))
         return
     folder = Path(tempfile.mkdtemp(dir=given.folder))
     try:
@@ -103,6 +104,7 @@ def main() -> None:
         written = round(time.perf_counter() - started, 1)
         size = sum(path.stat().st_size for path in folder.iterdir()) / 2**30
         command = [sys.executable, "-m", "tests.benchmarks.large_pools", "--read", str(folder)]
+        command += ["--refits", str(given.refits)]
         result = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
         print(json.dumps({"gib_on_disk": round(size, 2), "seconds_writing": written} | result))
     finally:

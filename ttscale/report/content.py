@@ -108,7 +108,7 @@ def content(paths: Sequence[Path], options: Options, say: Say) -> dict[str, Any]
         "title": _title(materials),
         "about": _about(materials),
         "labels": _labels(materials),
-        "answer": None if measured is None else answer(measured),
+        "answer": None if measured is None else answer(measured, hardware and hardware.name),
         "no_answer": "There is nothing to choose between yet.",
         "saturation": [row for each in studies if each.fit_up_to is None
                        for row in saturation(each)],

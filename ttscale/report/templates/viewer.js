@@ -129,7 +129,7 @@ class Viewer {
     for (const button of problems.children) {
       const current = Number(button.dataset.problem) === at;
       button.setAttribute("aria-current", String(current));
-      if (current) button.scrollIntoView?.({ block: "nearest", inline: "nearest" });
+      if (current) keepInView(button, problems);
     }
     problem.replaceChildren();
     if (at < 0) { problem.append(element("p", { class: "note" }, "No problem fits.")); return; }
@@ -256,6 +256,13 @@ class Viewer {
     grow(0);
     return holder;
   }
+}
+
+// Scrolls the list alone: the page stays where the reader is.
+function keepInView(button, list) {
+  const above = button.offsetTop - list.offsetTop, below = above + button.offsetHeight - list.clientHeight;
+  if (list.scrollTop > above) list.scrollTop = above;
+  else if (list.scrollTop < below) list.scrollTop = below;
 }
 
 function pruned(node, children) {
