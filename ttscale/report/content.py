@@ -103,12 +103,13 @@ def content(paths: Sequence[Path], options: Options, say: Say) -> dict[str, Any]
         *_tokens(materials),
     ]
     found = warnings(materials, measured)
+    machine = None if hardware is None else hardware.name
     return {
         "materials": materials,
         "title": _title(materials),
         "about": _about(materials),
         "labels": _labels(materials),
-        "answer": None if measured is None else answer(measured, hardware and hardware.name),
+        "answer": None if measured is None else answer(measured, machine),
         "no_answer": "There is nothing to choose between yet.",
         "saturation": [row for each in studies if each.fit_up_to is None
                        for row in saturation(each)],
