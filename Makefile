@@ -19,7 +19,7 @@ demo: $(VENV)/.cpu
 	$(BIN)/ttscale run configs/experiments/demo.yaml
 
 test: $(VENV)/.dev
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check

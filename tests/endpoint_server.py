@@ -22,6 +22,8 @@ from typing import Any
 
 from aiohttp import web
 
+from ttscale.engine.openai.identity import PROBE
+
 CHARACTERS = ["</s>", "<user>", "<reply>", *map(chr, range(32, 127)), "\n", "\t", "²"]
 IDS = {character: i for i, character in enumerate(CHARACTERS)}
 END = IDS["</s>"]
@@ -68,6 +70,11 @@ def reply(prompt: str, seed: int) -> str:
     return "".join(steps) + f"= {right + chance.randrange(2)}"
 
 
+def score(ids: list[int]) -> float:
+    """What the reward model says of a prefix."""
+    return sum(ids) % 101 / 100
+
+
 def always_ok(prompt: str, seed: int, attempt: int) -> str:
     return "ok"
 
@@ -89,6 +96,7 @@ class Server:
     max_context: int = 2000
     key: str | None = None
     text_only: bool = False
+    pools: bool = False
     logprobs: bool = True
     shown_tokens: int = 10_000
     longest: int = 10_000
@@ -128,6 +136,7 @@ class Server:
         app.router.add_get("/metrics", self._metrics)
         app.router.add_post("/tokenize", self._tokenize)
         app.router.add_post("/v1/completions", self._complete)
+        app.router.add_post("/pooling", self._pool)
         runner = web.AppRunner(app, shutdown_timeout=0.0, handler_cancellation=True)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", self.port, reuse_address=True)
@@ -169,6 +178,21 @@ class Server:
         fields = await request.json()
         shift = self.seed_shift
         return web.json_response({"tokens": [i + shift for i in ids_of(fields["prompt"])]})
+
+    async def _pool(self, request: web.Request) -> web.Response:
+        self._allowed(request)
+        fields = await request.json()
+        ids = fields["input"]
+        if not self.pools:
+            raise web.HTTPNotFound
+        if len(ids) > len(PROBE):
+            text = text_of(ids)
+            self.asked[text, 0] += 1
+            if self.fate(text, 0, self.asked[text, 0]) != "ok":
+                raise web.HTTPInternalServerError(text="out of luck")
+            self.whole[text, 0] += 1
+        rows = [[0.0, score(ids[: i + 1])] for i in range(len(ids))][: self.shown_tokens]
+        return web.json_response({"data": [{"index": 0, "data": rows}]})
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         self._allowed(request)

@@ -101,7 +101,7 @@ async def serving(
         key = settings.api_key or "none"
         client = AsyncOpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0)
         try:
-            async with client, httpx.AsyncClient(timeout=30) as http:
+            async with client, httpx.AsyncClient(timeout=120) as http:
                 engine = service.policy
                 assert isinstance(engine, SimulatedEngine)
                 yield Served(service, engine, url, client, http, display.said)
@@ -125,7 +125,7 @@ def serve(
     asyncio.run(main())
 
 
-async def until(condition: Callable[[], bool], seconds: float = 5) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 60) -> None:
     """Wait for something that is to come soon."""
     async with asyncio.timeout(seconds):
         while not condition():

@@ -101,15 +101,26 @@ def cluster() -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))  # workers inherit it
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        context = ray.init(
+        context = start()
+        yield context.address_info["gcs_address"]
+        ray.shutdown()
+
+
+def start(attempts: int = 3) -> Any:
+    """Start Ray, which gives its own processes 30 seconds, too few where much else runs."""
+    try:
+        return ray.init(
             num_cpus=2,
             num_gpus=0,
             include_dashboard=False,
             object_store_memory=100 << 20,
             log_to_driver=False,
         )
-        yield context.address_info["gcs_address"]
+    except Exception:
+        if attempts == 1:
+            raise
         ray.shutdown()
+        return start(attempts - 1)
 
 
 def write(tmp_path: Path, **changes: Any) -> Path:
@@ -163,7 +174,9 @@ def test_two_workers_are_one_run(tmp_path: Path, cluster: str) -> None:
     assert_same(whole, spread)
     summaries = [json.loads((f / "summary.json").read_text()) for f in (whole, spread)]
     for one in summaries:
-        del one["seconds"], one["tokens_per_second"]
+        del one["seconds"], one["tokens_per_second"], one["machine_seconds"]
+        for strategy in one["strategies"]:
+            del strategy["machine_seconds_per_problem"]
         del one["tokens"]["generate"]["n_cached_tokens"]
     assert summaries[0] == summaries[1]
 
@@ -186,7 +199,7 @@ def test_a_full_disk_is_said_and_resumed_by_another_number(tmp_path: Path, clust
     assert_same(run(load(config), tmp_path / "here", Silent(), fresh=False), spread)
 
 
-def test_the_driver_is_killed_and_resumed_with_more_workers(tmp_path: Path, cluster: str) -> None:
+def test_the_driver_is_killed_and_resumed_by_more_workers(tmp_path: Path, cluster: str) -> None:
     model = {"engine": "simulated", "timing": {"round_seconds": 0.004, "time_scale": 1.0}}
     changes = {"model": model, "benchmark": {"simulated": {}, "size": 12}}
     run_section = {"concurrency": 3, "ray": {"cpus": 0.5}}
@@ -200,7 +213,7 @@ def test_the_driver_is_killed_and_resumed_with_more_workers(tmp_path: Path, clus
     assert driver.poll() is None, "it was killed at work"
     driver.send_signal(signal.SIGKILL)
     driver.communicate()
-    experiment = load(config, ["run.ray.workers=3", "run.concurrency=64"])
+    experiment = load(config, ["run.ray.workers=2", "run.concurrency=64"])
     spread = run_on_ray(experiment, results, Silent(), fresh=False, address=cluster)
     assert_paid_once(tmp_path)
     assert_same(run(experiment, tmp_path / "here", Silent(), fresh=False), spread)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import tempfile
 from array import array
 from pathlib import Path
@@ -10,13 +11,18 @@ from typing import Any
 
 import pytest
 
+from tests.contract.playing import Silent
 from ttscale.benchmark.source import load as load_items
-from ttscale.cluster.shards import WORKERS, mark, reclaim
+from ttscale.cluster.resources import connected
 from ttscale.cluster.upstream import Upstream
 from ttscale.cluster.worker import Worker
 from ttscale.engine.protocol import Completion
-from ttscale.record.journal import NAME, Journal, Rows, Span
-from ttscale.run.config import Experiment, resolve
+from ttscale.errors import InputError
+from ttscale.record.journal import NAME, Journal
+from ttscale.record.rows import Rows, Span
+from ttscale.run.config import Experiment, RayConfig, resolve
+from ttscale.run.runner import run
+from ttscale.run.shards import WORKERS, mark, reclaim
 from ttscale.trace import TOKEN
 
 TOKEN_OF_RUN = "0123456789abcdef"
@@ -114,6 +120,15 @@ def test_the_driver_takes_over_what_lost_workers_left(tmp_path: Path) -> None:
     journal.close()
 
 
+def test_a_local_session_takes_them_over_too(tmp_path: Path) -> None:
+    config = experiment(tmp_path)
+    left_behind(tmp_path / config.config.name / WORKERS / "0-1")
+    folder = run(config, tmp_path, Silent(), fresh=False)
+    journal = Journal(folder / NAME)
+    assert journal.n_calls() == 3 * 4 + 1
+    journal.close()
+
+
 def test_delivery_waits_for_the_driver() -> None:
     async def scene() -> None:
         upstream = Upstream()
@@ -127,3 +142,21 @@ def test_delivery_waits_for_the_driver() -> None:
         await asyncio.wait_for(waiting, 1)
 
     asyncio.run(scene())
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://head:10001"])
+def test_an_address_without_a_driver_s_cluster_is_said(address: str) -> None:
+    with (
+        pytest.raises(InputError, match=address.replace("/", ".")),
+        connected(address, RayConfig(), Silent()),
+    ):
+        pass
+
+
+def test_a_machine_without_ray_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with (
+        pytest.raises(InputError, match=r"ttscale\[ray\]"),
+        connected("auto", RayConfig(), Silent()),
+    ):
+        pass

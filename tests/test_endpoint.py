@@ -6,6 +6,7 @@ import asyncio
 import time
 from array import array
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +23,7 @@ from tests.endpoint_server import (
 )
 from ttscale.engine.openai.config import OpenAIConfig
 from ttscale.engine.openai.engine import OpenAIEngine
+from ttscale.engine.openai.server import options
 from ttscale.engine.protocol import Completion, ContextTooLong, Engine, EngineDied, Sampling
 from ttscale.engine.vllm_process import fingerprint, weights_digest
 from ttscale.errors import InputError
@@ -37,7 +39,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def config(model: str, *servers: Server, **changes: Any) -> OpenAIConfig:
-    requests = {"silence_seconds": 0.3, "patience_seconds": 5, **changes.pop("requests", {})}
+    requests = {"silence_seconds": 2, "patience_seconds": 5, **changes.pop("requests", {})}
     fields = {"model": model, "served_name": "tiny", **changes}
     return OpenAIConfig(endpoint=tuple(s.url for s in servers), requests=requests, **fields)
 
@@ -348,6 +350,17 @@ def test_a_server_with_text_alone_is_made_the_best_of(model: str) -> None:
     assert whole.text == reply(PROMPT, 7) == text_of(list(whole.token_ids))
     assert len(whole.logprobs) == len(whole.token_ids)
     assert (step.finish, step.text) == ("step", whole.text.partition("\n\n")[0] + "\n\n")
+
+
+def test_a_server_on_a_cpu_is_set_up_as_the_engine_is(model: str) -> None:
+    found = options(["--port=1", "--model", model, "--dtype", "bfloat16"], on_gpu=False)
+    told = dict(pairwise(found))
+    assert (told["--model"], told["--served-model-name"]) == (model, model)
+    assert (told["--dtype"], told["--block-size"]) == ("bfloat16", "32")
+    assert {"--port=1", "--enforce-eager", "--enable-prompt-tokens-details"} <= set(found)
+    assert found.count("--model") == found.count("--dtype") == 1
+    on_gpu = options(["--model", model], on_gpu=True)
+    assert "--enforce-eager" not in on_gpu and "--block-size" not in on_gpu
 
 
 def test_keys_are_those_of_vllm_where_the_dtype_says_so(model: str) -> None:

@@ -40,7 +40,7 @@ def write(folder: Path, model: str, *servers: Server, requests: Any = None, **ch
     folder.mkdir(exist_ok=True)
     rows = [{"question": f"{i}+{i + 1}", "answer": str(2 * i + 1)} for i in range(12)]
     (folder / "sums.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    quick = {"silence_seconds": 0.4, "patience_seconds": 20}
+    quick = {"silence_seconds": 2, "patience_seconds": 20}
     config = {
         "name": "sums",
         "model": {

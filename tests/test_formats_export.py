@@ -74,13 +74,13 @@ def test_a_run_is_a_dataset(tmp_path: Path) -> None:
 
 
 def test_a_card_holds_hostile_names(tmp_path: Path) -> None:
-    name = "a ``` b | c\n---\n# d"
+    name = "a ``` b | c\n---\n# d\x1b\u202e"
     rows = [{"problem_id": "p", "correct": False, "sample_set": name}]
     make_pool(rows, {"benchmark": name}).write(tmp_path / "p.parquet")
     export(tmp_path / "p.parquet", "hf", tmp_path / "d")
     assert front_matter(tmp_path / "d")["configs"][0]["config_name"] == "samples"
     card = (tmp_path / "d" / "README.md").read_text()
-    assert "\n# d" not in card
+    assert "\n# d" not in card and "\x1b" not in card and "\u202e" not in card.split("##")[0]
     assert json.loads(card.rpartition("json\n")[2].rpartition("\n````")[0])["benchmark"] == name
 
 

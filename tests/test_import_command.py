@@ -113,3 +113,10 @@ def test_compare_needs_scores(pools: Path, tmp_path: Path) -> None:
     record = json.loads(ok("compare", out, "--unit", "samples", "--sample-cost", "1", "--json"))
     assert record["pools"][0]["imported"] == "table"
     assert any("imported from table" in note for note in record["notes"])
+
+
+def test_hostile_lines_are_shown_as_text(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text('{"problem_id": "\x1b[2J\u202e' + "x" * 1_000_000)
+    said = refused("import", "table", path, "--out", tmp_path / "p.parquet")
+    assert "\x1b" not in said and "\u202e" not in said and len(said) < 1_000

@@ -140,9 +140,9 @@ def test_bad_configurations_get_one_message(
 
 SLOW = {
     **CONFIG,
-    "model": {"engine": "simulated", "timing": {"round_seconds": 0.003, "time_scale": 1.0}},
+    "model": {"engine": "simulated", "timing": {"round_seconds": 0.01, "time_scale": 1.0}},
     "benchmark": {"simulated": {}, "size": 60},
-    "run": {"concurrency": 4},
+    "run": {"concurrency": 2},
 }
 
 
@@ -164,7 +164,7 @@ def test_an_interrupt_stops_in_order_and_the_same_call_goes_on(
     )
     journal = tmp_path / "small" / "journal.sqlite-wal"
     deadline = time.monotonic() + 60
-    while not (journal.exists() and journal.stat().st_size > 20_000):
+    while not (journal.exists() and journal.stat().st_size > 100_000):
         assert time.monotonic() < deadline and process.poll() is None, process.communicate()
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)

@@ -13,7 +13,6 @@ from tests.serving import ASK, Served, serve
 from ttscale.record.ledger import Totals
 from ttscale.serve.refusal import Refusal
 from ttscale.serve.request import parse
-from ttscale.serve.server import printable
 from ttscale.serve.service import Reply
 from ttscale.serve.wire import PIECE, Envelope
 from ttscale.thinking import split
@@ -121,10 +120,6 @@ def test_the_openai_client_reads_hostile_answers(tmp_path: Path) -> None:
             assert "".join(parts) == text
 
     serve(tmp_path, test, strategies=["echo.py"])
-
-
-def test_what_is_said_on_a_terminal_cannot_steer_it() -> None:
-    assert printable("a\nb\x1b[31m\u202e\x07é") == "a\nb\\x1b[31m\\u202e\\x07é"
 
 
 def test_many_clients_at_once_get_their_own_answers(tmp_path: Path) -> None:

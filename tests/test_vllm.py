@@ -57,6 +57,11 @@ def chat(real: Real, question: str = "What is 17 + 25?") -> array[int]:
     return real.engine.encode_chat([{"role": "user", "content": question}])
 
 
+def idle(real: Real) -> bool:
+    """Whether the engine holds nothing for any request: vLLM resets its prefix cache only then."""
+    return bool(real.loop.run(real.engine._process.llm.reset_prefix_cache()))
+
+
 @pytest.mark.vllm
 def test_it_is_an_engine_and_says_what_it_is(real: Real) -> None:
     assert isinstance(real.engine, Engine)
@@ -133,6 +138,19 @@ def test_an_aborted_stream_keeps_the_tokens_it_has(real: Real) -> None:
     n = len(cut[0].token_ids)
     assert list(whole.token_ids)[:n] == list(cut[0].token_ids)
     assert real.engine.load().running == 0
+    assert idle(real)
+
+
+@pytest.mark.vllm
+def test_a_stream_may_be_aborted_as_soon_as_it_is_submitted(real: Real) -> None:
+    async def main() -> list[Completion]:
+        streams = real.engine.submit(chat(real), Sampling(max_tokens=300, ignore_eos=True), 5, 4)
+        real.engine.abort(streams)
+        return list(await asyncio.gather(*streams))
+
+    for completion in real.loop.run(main()):
+        assert completion.finish == "abort" and len(completion.token_ids) < 300
+    assert idle(real)
 
 
 @pytest.mark.vllm

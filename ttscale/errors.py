@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from ttscale.text import visible
+
 
 class TTScaleError(Exception):
     """An end of a run that is not the user's doing; the command line exits with status 1."""
@@ -40,9 +42,9 @@ class InputError(TTScaleError):
 
 
 def shorten(value: object, width: int = 200) -> str:
-    """`repr` of a value on one line of at most `width` characters."""
+    """`repr` of a value on one line of at most `width` characters, none of which acts."""
     text = value if isinstance(value, str) else repr(value)
-    text = " ".join(text.split())
+    text = visible(" ".join(text[: 10 * width].split()))
     return text if len(text) <= width else text[: width - 1] + "…"
 
 

@@ -15,8 +15,9 @@ import msgspec
 
 from ttscale.engine.protocol import Completion, Engine, Sampling, Scorer, Scores
 from ttscale.errors import InputError
-from ttscale.record.journal import Span, Stored, StoredScore
+from ttscale.record.journal import Stored, StoredScore
 from ttscale.record.ledger import Bill
+from ttscale.record.rows import Span
 from ttscale.trace import Finish, Problem
 
 T = TypeVar("T")

@@ -62,7 +62,7 @@ def main() -> None:
     print(json.dumps({"round_seconds": fixed, "stream_seconds": each, "peak_tokens_per_s": peak}))
     strategies = {
         "majority_vote, n = 64": {"name": "majority_vote", "n": N_EACH},
-        "beam_search, n = 64": {"name": "beam_search", "n": N_EACH, "verifier": "prm"},
+        "beam_search, n = 16": {"name": "beam_search", "n": 16, "verifier": "prm"},
     }
     for label, strategy in strategies.items():
         for n_workers in (1, 8, 64):

@@ -3,6 +3,7 @@
     python -m tests.benchmarks.endpoint same          # in this process and at two servers
     python -m tests.benchmarks.endpoint throughput    # best_of_n and `vllm bench serve`
     python -m tests.benchmarks.endpoint affinity      # beam_search over two replicas and over one
+    python -m tests.benchmarks.endpoint scores        # a reward model here and at a server
 
 The embedded model on servers of this machine (`python -m ttscale.engine.openai.server`), each with
 a KV cache of 1 GiB. Prints one JSON object for each part.
@@ -23,6 +24,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path as FilePath
 from typing import Any
@@ -33,18 +35,24 @@ import yaml
 from tests.contract.playing import Silent
 from ttscale.benchmark.source import load as load_items
 from ttscale.engine import embedded
-from ttscale.engine.openai.config import OpenAIConfig
+from ttscale.engine.openai.config import OpenAIConfig, OpenAIRewardConfig
 from ttscale.engine.openai.engine import OpenAIEngine
+from ttscale.engine.openai.scorer import OpenAIScorer
+from ttscale.engine.protocol import Scorer, Solution
+from ttscale.engine.reward import RewardConfig, RewardEngine
 from ttscale.record.journal import Journal
 from ttscale.record.ledger import Ledger
+from ttscale.run.attempt import attempt
 from ttscale.run.config import Experiment, load
 from ttscale.run.display import QuietDisplay
 from ttscale.run.judging import Judge
-from ttscale.run.runner import attempt, prepare, run
+from ttscale.run.prepare import prepare
+from ttscale.run.runner import run
 from ttscale.run.sweep import arms
 from ttscale.session import Session
+from ttscale.trace import TOKEN
 
-N_PROBLEMS, N_SAMPLES, N_TOKENS, CONCURRENCY, N_TURNS = 32, 8, 24, 64, 3
+N_PROBLEMS, N_SAMPLES, N_TOKENS, CONCURRENCY, N_TURNS = 24, 8, 24, 64, 2
 
 SUMS: dict[str, Any] = {
     "reasoning_gym": {"task": "chain_sum", "params": {"max_terms": 4, "max_digits": 2}},
@@ -54,16 +62,16 @@ SUMS: dict[str, Any] = {
 
 
 @contextlib.contextmanager
-def servers(n: int) -> Iterator[list[str]]:
-    """Servers of the embedded model, once they answer."""
+def servers(n: int, *options: str, model: str = "embedded") -> Iterator[list[str]]:
+    """Servers of a model, once they answer."""
     ports = []
     for _ in range(n):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             ports.append(free.getsockname()[1])
-    command = [sys.executable, "-m", "ttscale.engine.openai.server", "--model", "embedded",
+    command = [sys.executable, "-m", "ttscale.engine.openai.server", "--model", model,
                "--kv-cache-memory-bytes", "1G", "--max-model-len", "1024",
-               "--disable-uvicorn-access-log"]  # fmt: skip
+               "--disable-uvicorn-access-log", *options]  # fmt: skip
     log = FilePath(tempfile.gettempdir()) / "endpoint-servers.log"
     with log.open("ab") as file:
         started = [
@@ -82,7 +90,10 @@ def servers(n: int) -> Iterator[list[str]]:
         for process in started:
             process.terminate()
         for process in started:
-            process.wait(30)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 def _answers(url: str) -> bool:
@@ -100,7 +111,7 @@ def endpoint(urls: Sequence[str], **requests: Any) -> dict[str, Any]:
     }
 
 
-def same(folder: FilePath) -> dict[str, Any]:
+def same(folder: FilePath, urls: Sequence[str]) -> dict[str, Any]:
     """One experiment through two servers, then through vLLM in this process."""
     config: dict[str, Any] = {
         "benchmark": {**SUMS, "size": 12},
@@ -116,8 +127,7 @@ def same(folder: FilePath) -> dict[str, Any]:
         path.write_text(yaml.safe_dump({"name": name, "model": model, **config}))
         return run(load(path), folder / "results", QuietDisplay(), fresh=True)
 
-    with servers(2) as urls:
-        remote = play("remote", endpoint(urls))
+    remote = play("remote", endpoint(urls))
     local = play("local", {"model": "embedded", "max_context": 1024, "kv_cache_gib": 1})
     calls = [_calls(run_folder) for run_folder in (local, remote)]
     tables = [pq.read_table(d / "answers.parquet").to_pylist() for d in (local, remote)]
@@ -188,30 +198,29 @@ def _experiment(folder: FilePath, urls: Sequence[str], requests: Any, **config: 
     return load(path)
 
 
-def throughput(folder: FilePath) -> dict[str, Any]:
+def throughput(folder: FilePath, urls: Sequence[str]) -> dict[str, Any]:
     """`best_of_n` and vLLM's benchmark client in turn, at the same concurrency on one server."""
     rates: dict[str, list[float]] = {}
-    with servers(1) as (url,):
-        for turn in range(N_TURNS):
-            experiment = _experiment(
-                folder,
-                [url],
-                {"in_flight": CONCURRENCY},
-                seed=turn,
-                benchmark={**SUMS, "size": N_PROBLEMS},
-                sampling={"temperature": 0.7, "max_tokens": N_TOKENS, "ignore_eos": True},
-                strategies=[{"name": "best_of_n", "n": N_SAMPLES, "verifier": "mean_logprob"}],
-            )
-            model = experiment.config.model
-            assert isinstance(model, OpenAIConfig), "the model is at an endpoint"
-            done = asyncio.run(_play(experiment, model, folder / f"{turn}.sqlite"))
-            assert done["n_generated_tokens"] == N_PROBLEMS * N_SAMPLES * N_TOKENS
-            rate = done["n_generated_tokens"] / done["seconds"]
-            rates.setdefault("best_of_n", []).append(rate)
-            for name, more in (("bench", []), ("bench_logprobs", ["--logprobs", "0"])):
-                rate = _bench(url, experiment, folder, more)
-                rates.setdefault(name, []).append(rate)
-            print(rates, file=sys.stderr, flush=True)
+    for turn in range(N_TURNS):
+        experiment = _experiment(
+            folder,
+            urls[:1],
+            {"in_flight": CONCURRENCY},
+            seed=turn,
+            benchmark={**SUMS, "size": N_PROBLEMS},
+            sampling={"temperature": 0.7, "max_tokens": N_TOKENS, "ignore_eos": True},
+            strategies=[{"name": "best_of_n", "n": N_SAMPLES, "verifier": "mean_logprob"}],
+        )
+        model = experiment.config.model
+        assert isinstance(model, OpenAIConfig), "the model is at an endpoint"
+        done = asyncio.run(_play(experiment, model, folder / f"{turn}.sqlite"))
+        assert done["n_generated_tokens"] == N_PROBLEMS * N_SAMPLES * N_TOKENS
+        rate = done["n_generated_tokens"] / done["seconds"]
+        rates.setdefault("best_of_n", []).append(rate)
+        for name, more in (("bench", []), ("bench_logprobs", ["--logprobs", "0"])):
+            rate = _bench(urls[0], experiment, folder, more)
+            rates.setdefault(name, []).append(rate)
+        print(rates, file=sys.stderr, flush=True)
     ratios = {
         name: statistics.median(a / b for a, b in zip(rates["best_of_n"], rates[name], strict=True))
         for name in rates
@@ -255,39 +264,36 @@ def _bench(url: str, experiment: Experiment, folder: FilePath, more: Sequence[st
     return float(found[1])
 
 
-def affinity(folder: FilePath) -> dict[str, Any]:
+def affinity(folder: FilePath, urls: Sequence[str]) -> dict[str, Any]:
     """The prefix cache's hit rate in a beam search over one server, and over two."""
     found = {}
-    with servers(2) as urls:
-        for name, chosen in (("one", urls[:1]), ("two", urls)):
-            before = [_cache(url) for url in urls]
-            experiment = _experiment(
-                folder,
-                chosen,
-                {},
-                seed=len(chosen),
-                benchmark={**SUMS, "size": 24},
-                sampling={"temperature": 0.8, "max_tokens": 64, "ignore_eos": True},
-                step={"tokens": 16},
-                strategies=[
-                    {"name": "beam_search", "n": 8, "width": 4, "verifier": "mean_logprob"}
-                ],
-            )
-            model = experiment.config.model
-            assert isinstance(model, OpenAIConfig), "the model is at an endpoint"
-            done = asyncio.run(_play(experiment, model, folder / f"{name}.sqlite"))
-            counts = [
-                (after[0] - hits, after[1] - asked)
-                for (hits, asked), after in zip(before, map(_cache, urls), strict=True)
-            ]
-            hits, asked = (sum(count) for count in zip(*counts, strict=True))
-            found[name] = {
-                "hit_rate": round(hits / asked, 4),
-                "prompt_tokens_by_server": [int(count[1]) for count in counts],
-                "seconds": round(done["seconds"], 1),
-                "shared_tokens_ideal": done["n_shared_tokens"],
-                "cached_tokens_reported": done["n_cached_tokens"],
-            }
+    for name, chosen in (("one", urls[:1]), ("two", urls)):
+        before = [_cache(url) for url in urls]
+        experiment = _experiment(
+            folder,
+            chosen,
+            {},
+            seed=len(chosen),
+            benchmark={**SUMS, "size": 16},
+            sampling={"temperature": 0.8, "max_tokens": 64, "ignore_eos": True},
+            step={"tokens": 16},
+            strategies=[{"name": "beam_search", "n": 8, "width": 4, "verifier": "mean_logprob"}],
+        )
+        model = experiment.config.model
+        assert isinstance(model, OpenAIConfig), "the model is at an endpoint"
+        done = asyncio.run(_play(experiment, model, folder / f"{name}.sqlite"))
+        counts = [
+            (after[0] - hits, after[1] - asked)
+            for (hits, asked), after in zip(before, map(_cache, urls), strict=True)
+        ]
+        hits, asked = (sum(count) for count in zip(*counts, strict=True))
+        found[name] = {
+            "hit_rate": round(hits / asked, 4),
+            "prompt_tokens_by_server": [int(count[1]) for count in counts],
+            "seconds": round(done["seconds"], 1),
+            "shared_tokens_ideal": done["n_shared_tokens"],
+            "cached_tokens_reported": done["n_cached_tokens"],
+        }
     found["difference_in_points"] = round(
         100 * (found["one"]["hit_rate"] - found["two"]["hit_rate"]), 2
     )
@@ -307,13 +313,56 @@ def _cache(url: str) -> tuple[float, float]:
     return hits, asked
 
 
+POOLING = (
+    "--runner", "pooling",
+    "--pooler-config", '{"task": "token_classify", "tok_pooling_type": "ALL"}',
+)  # fmt: skip
+
+
+def scores(folder: FilePath, urls: Sequence[str]) -> dict[str, Any]:
+    """The embedded reward model's scores of the same sequences in this process and at a server."""
+
+    solutions = [
+        Solution(f"{i} + {i + 1} + 4", (f"{i} + {i + 1} = {2 * i + 1}", f"{2 * i + 1} + 4 = {i}"),
+                 array(TOKEN), ())
+        for i in range(8)
+    ]  # fmt: skip
+    form = {"layout": "pieces", "question": "Problem: {question}\n", "step": "{step}\n"}
+
+    async def given(scorer: Scorer) -> list[float]:
+        await scorer.start()
+        try:
+            found = await asyncio.gather(
+                *(scorer.score(*scorer.lay_out(solution)) for solution in solutions)
+            )
+            return [value for scored in found for value in scored.values]
+        finally:
+            await scorer.close()
+
+    with servers(1, *POOLING, model="embedded_prm") as own_urls:
+        config = OpenAIRewardConfig(
+            endpoint=tuple(own_urls), model="embedded_prm", dtype="float32", format=form
+        )
+        remote = asyncio.run(given(OpenAIScorer(config)))
+    own = RewardConfig(model="embedded_prm", max_context=1024, kv_cache_gib=1, format=form)
+    local = asyncio.run(given(RewardEngine(own, folder / "prm.log")))
+    pairs = list(zip(local, remote, strict=True))
+    return {
+        "n_scores": len(pairs),
+        "range": [round(min(local), 4), round(max(local), 4)],
+        "greatest_difference": max(abs(a - b) for a, b in pairs),
+    }
+
+
 def main() -> None:
     """Measure what is named and print a JSON object for each."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    parts = {part.__name__: part for part in (same, throughput, affinity)}
-    for part in sys.argv[1:]:
-        with tempfile.TemporaryDirectory() as folder:
-            print(json.dumps({part: parts[part](FilePath(folder))}), flush=True)
+    parts = {part.__name__: part for part in (same, throughput, affinity, scores)}
+    with servers(2) as urls, tempfile.TemporaryDirectory() as folder:
+        for name in sys.argv[1:]:
+            own = FilePath(folder) / name
+            own.mkdir()
+            print(json.dumps({name: parts[name](own, urls)}), flush=True)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ CONFIG: dict[str, Any] = {
         "engine": "simulated",
         "max_num_seqs": 1024,
         "cache_tokens": 1 << 16,
-        "timing": {"time_scale": 1.0, "round_seconds": 0.01, "stream_seconds": 0.0},
+        "timing": {"time_scale": 1.0, "stream_seconds": 0.0},
     },
     "models": {"prm": {"engine": "simulated_reward"}},
     "benchmark": {"simulated": {}, "size": 1},
@@ -116,7 +116,7 @@ async def watch(pid: int, stop: float, tally: Tally, interval: float) -> None:
 
 async def metrics(url: str) -> dict[str, float]:
     """The server's metrics by name and labels."""
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=60) as http:
         text = (await http.get(f"{url}/metrics")).text
     rows = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
     return {name: float(value) for name, _, value in rows}
@@ -147,7 +147,8 @@ async def soak(url: str, pid: int, minutes: float, n_clients: int) -> dict[str, 
     """Run the clients, and say what came of it."""
     tally = Tally()
     seconds = 60 * minutes
-    stop = time.monotonic() + seconds
+    began = time.monotonic()
+    stop = began + seconds
     await asyncio.gather(
         watch(pid, stop, tally, max(seconds / 120, 0.25)),
         *(client(url, number, stop, tally) for number in range(n_clients)),
@@ -175,35 +176,49 @@ async def soak(url: str, pid: int, minutes: float, n_clients: int) -> dict[str, 
         "requests_left_behind": int(after["ttscale_requests_running"]),
         "streams_left_behind": int(after["ttscale_engine_streams_running"]),
         "open_files_after": int(after["process_open_fds"]),
+        "seconds": round(time.monotonic() - began),
         "server_cpu_seconds": round(after["process_cpu_seconds_total"], 1),
         "memory_mib_first_last": [
             round(tally.memory[0][1] / 2**20, 1),
             round(tally.memory[-1][1] / 2**20, 1),
         ],
-        "memory_mib": [round(size / 2**20, 1) for _, size in tally.memory[::6]],
+        "memory_mib_by_time": [round(size / 2**20, 1) for _, size in tally.memory[::6]],
         "memory_growth_kib_per_minute_after_warm_up": grown and round(grown[0], 1),
         "memory_span_kib_after_warm_up": grown and round(grown[1]),
     }
 
 
-def measure(minutes: float, n_clients: int) -> dict[str, Any]:
+def measure(minutes: float, n_clients: int, round_seconds: float) -> dict[str, Any]:
     """Start a server, soak it, and end it while nobody asks anything."""
     with tempfile.TemporaryDirectory() as name:
         config = FilePath(name) / "soak.yaml"
         config.write_text(yaml.safe_dump(CONFIG))
-        server = subprocess.Popen(
-            [sys.executable, "-m", "ttscale.cli", "serve", str(config), "--port", "0"],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        pace = f"model.timing.round_seconds={round_seconds}"
+        log = FilePath(name) / "server.log"
+        with log.open("w") as said:
+            server = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "ttscale.cli",
+                    "serve",
+                    str(config),
+                    "--port",
+                    "0",
+                    "--set",
+                    pace,
+                ],
+                stderr=said,
+            )
         try:
-            assert server.stderr is not None, "it was started with a pipe"
-            for line in server.stderr:
-                if found := re.search(r"http://[\w.:]+", line):
-                    break
+            while not (found := re.search(r"http://[\w.:]+", log.read_text())):
+                assert server.poll() is None, log.read_text()
+                time.sleep(0.1)
+            n_lines = len(log.read_text().splitlines())
             result = asyncio.run(soak(found[0], server.pid, minutes, n_clients))
             server.send_signal(signal.SIGTERM)
-            result["exit_status"] = server.wait(timeout=30)
+            result["exit_status"] = server.wait(timeout=60)
+            result["server_said"] = log.read_text().splitlines()[n_lines:]
         finally:
             server.kill()
             server.wait()
@@ -215,8 +230,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=1)
     parser.add_argument("--clients", type=int, default=64)
+    parser.add_argument("--round-seconds", type=float, default=0.03, help="for each token")
     arguments = parser.parse_args()
-    result = measure(arguments.minutes, arguments.clients)
+    result = measure(arguments.minutes, arguments.clients, arguments.round_seconds)
     print(json.dumps(result, indent=2))
     if result["errors"] or result["requests_left_behind"] or result["streams_left_behind"]:
         sys.exit("the server did not come through")

@@ -27,6 +27,7 @@ from ttscale.cli import (
     train_prm,
 )
 from ttscale.errors import InputError, Interrupted, TTScaleError
+from ttscale.text import visible
 
 app = typer.Typer(
     name="ttscale",
@@ -59,16 +60,16 @@ def main() -> None:
     try:
         app()
     except InputError as error:
-        print(f"ttscale: {error}", file=sys.stderr)
+        print(f"ttscale: {visible(str(error))}", file=sys.stderr)
         sys.exit(2)
     except Interrupted as error:
-        print(f"ttscale: {error}", file=sys.stderr)
+        print(f"ttscale: {visible(str(error))}", file=sys.stderr)
         sys.exit(130)
     except KeyboardInterrupt:
         print("ttscale: stopped; the same command goes on from here", file=sys.stderr)
         sys.exit(130)
     except TTScaleError as error:
-        print(f"ttscale: {error}", file=sys.stderr)
+        print(f"ttscale: {visible(str(error))}", file=sys.stderr)
         sys.exit(1)
     except BrokenPipeError:
         sys.exit(1)

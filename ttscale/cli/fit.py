@@ -15,7 +15,8 @@ def fit(
         Path,
         typer.Argument(
             metavar="RUN|POOL|COUNTS.csv",
-            help="A run's folder, a pool, or a CSV problem_id,n_samples,n_correct.",
+            help="A run's folder, a pool (a file, or a folder of Parquet files), or a CSV "
+            "problem_id,n_samples,n_correct.",
             show_default=False,
         ),
     ],

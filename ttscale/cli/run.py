@@ -72,9 +72,11 @@ def run(
     if as_json:
         print(json.dumps(summary, ensure_ascii=False))
     else:
-        print_summary(summary, Console(width=None if sys.stdout.isatty() else 100))
+        width = None if sys.stdout.isatty() else 100
+        print_summary(summary, Console(width=width, markup=False, emoji=False))
         if drawn:
             print(f"Accuracy against cost is drawn in {show(folder / FIGURE)}")
+        print(f"As a page, with figures and samples: ttscale report {show(folder)}")
         print(f"The report is {show(folder / REPORT)}")
 
 

@@ -51,7 +51,7 @@ class Crew:
     ----------
     ray : connected to a cluster.
     sheet : what is run.
-    token : of the run, see `ttscale.cluster.shards`.
+    token : of the run, see `ttscale.run.shards`.
     journal : the driver's, into which all that workers commit flows.
     hooks : what the driver does when something happens.
     """

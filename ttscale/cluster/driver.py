@@ -10,9 +10,8 @@ from pathlib import Path as FilePath
 
 from ttscale.cluster.crew import Crew, Hooks
 from ttscale.cluster.resources import connected
-from ttscale.cluster.shards import PATIENCE_SECONDS, WORKERS, mark, reclaim, refuse_living
 from ttscale.cluster.worker import About
-from ttscale.record.journal import NAME, Journal
+from ttscale.record.journal import Journal
 from ttscale.run.books import Books
 from ttscale.run.config import Experiment
 from ttscale.run.display import Display
@@ -21,13 +20,14 @@ from ttscale.run.runner import (
     Sheet,
     borrow,
     note_provenance,
+    open_journal,
     refuse_failure,
     run,
     say_inexact,
-    say_resumed,
     score_names,
 )
 from ttscale.run.settle import Settled
+from ttscale.run.shards import PATIENCE_SECONDS, WORKERS, mark, reclaim
 from ttscale.run.work import Work
 
 
@@ -49,13 +49,9 @@ async def _drive(address: str, sheet: Sheet, display: Display) -> None:
     experiment, chosen, items, folder, fresh, interrupt = sheet
     work = Work(experiment, chosen, [item.id for item in items], {}, simulated=False)
     with ExitStack() as stack:
-        journal = Journal(folder / NAME)
-        stack.callback(journal.close)
+        journal = stack.enter_context(open_journal(folder, display))
         token = _token(journal)
         mark(folder, token)
-        reclaim(journal, folder / WORKERS, PATIENCE_SECONDS)
-        refuse_living(folder / WORKERS)
-        say_resumed(journal, folder, display)
         books = stack.enter_context(Books(folder, score_names(chosen)))
         ray = stack.enter_context(connected(address, experiment.config.run.ray, display))
 
@@ -65,7 +61,7 @@ async def _drive(address: str, sheet: Sheet, display: Display) -> None:
             nonlocal started
             started = time.monotonic()
             work.provenance = note_provenance(experiment, folder, about.provenance)
-            say_inexact(work, display)
+            say_inexact(work.provenance, display)
             work.simulated = about.simulated
             borrowing = borrow(journal, folder, about.fingerprint, display, fresh=fresh)
             display.begin(work.n_pairs, crew, crew)

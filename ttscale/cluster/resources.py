@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from ttscale.errors import InputError
+from ttscale.errors import InputError, TTScaleError, shorten
 from ttscale.run.config import RayConfig
 from ttscale.run.display import Display
 
 AUTO = "auto"
 """The address that means: the cluster this machine belongs to, or one made of this machine."""
+
+CONNECT_SECONDS = 10.0
+"""How long a cluster's address has to answer."""
 
 
 def import_ray() -> ModuleType:
@@ -47,20 +51,15 @@ def connected(address: str, config: RayConfig, display: Display) -> Iterator[Mod
             got=address,
             hint="`ray job submit -- ttscale run CONFIG --ray auto`, or log in to a node",
         )
+    _refuse_silence(address)
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     try:
         ray.init(address=address, **quiet)
     except ConnectionError as error:
         if address != AUTO:
-            raise InputError(
-                "there is no Ray cluster at this address",
-                where="--ray",
-                got=address,
-                hint="HOST:PORT of the head node, as `ray start --head` prints it; "
-                "--ray alone for this machine",
-            ) from error
+            raise _no_cluster(address) from error
         display.say("no Ray cluster is running here: starting one on this machine")
-        ray.init(address="local", include_dashboard=False, **quiet)
+        _start_here(ray, quiet)
         try:
             _refuse_small(ray, config)
         except InputError:
@@ -70,6 +69,39 @@ def connected(address: str, config: RayConfig, display: Display) -> Iterator[Mod
         yield ray
     finally:
         ray.shutdown()
+
+
+def _start_here(ray: ModuleType, options: Mapping[str, Any]) -> None:
+    """Make a cluster of this machine. Raises TTScaleError where Ray's processes do not come up."""
+    try:
+        ray.init(address="local", include_dashboard=False, **options)
+    except Exception as error:  # Ray raises nothing narrower when its own processes are too slow
+        ray.shutdown()
+        raise TTScaleError(
+            f"Ray could not be started on this machine\n  got:   {shorten(str(error))}\n"
+            "  try:   again when less runs here, or `ray start --head` first"
+        ) from error
+
+
+def _refuse_silence(address: str) -> None:
+    """Nobody listens: said at once, where Ray would try for minutes. Raises InputError."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+    except OSError as error:
+        raise _no_cluster(address) from error
+
+
+def _no_cluster(address: str) -> InputError:
+    return InputError(
+        "there is no Ray cluster at this address",
+        where="--ray",
+        got=address,
+        hint="HOST:PORT of the head node, as `ray start --head` prints it; "
+        "--ray alone for this machine",
+    )
 
 
 def demand(config: RayConfig) -> dict[str, float]:

@@ -12,7 +12,7 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from ttscale.record.journal import Rows, Span
+from ttscale.record.rows import Rows, Span
 from ttscale.trace import Finish
 
 NOTHING = Rows([], [])
@@ -52,7 +52,7 @@ EMPTY = Parcel(0, [], [])
 
 
 class Upstream:
-    """Implements `ttscale.record.journal.Upstream`, used from one event loop."""
+    """Implements `ttscale.record.rows.Upstream`, used from one event loop."""
 
     def __init__(self) -> None:
         self.asks = False

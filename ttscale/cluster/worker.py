@@ -9,16 +9,17 @@ from pathlib import Path as FilePath
 from typing import Any, NamedTuple
 
 from ttscale.benchmark.item import Item
-from ttscale.cluster.shards import abandoned, discard, open_shard, place_of
 from ttscale.cluster.upstream import EMPTY, Parcel, Upstream
-from ttscale.record.journal import NAME, Journal, Rows
+from ttscale.record.journal import NAME, Journal
 from ttscale.record.ledger import Ledgers
+from ttscale.record.rows import Rows
 from ttscale.run.config import Experiment
 from ttscale.run.judging import Judge
 from ttscale.run.models import start_models
 from ttscale.run.pairs import all_pairs, work_through
 from ttscale.run.prepare import prepare
 from ttscale.run.settle import Desk, Settled
+from ttscale.run.shards import abandoned, discard, open_shard, place_of
 from ttscale.run.sweep import arms
 from ttscale.run.work import Outcome
 from ttscale.session import Session

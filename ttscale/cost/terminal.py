@@ -28,7 +28,8 @@ def show(results: Sequence[dict[str, Any]], *, as_json: bool) -> None:
         print(json.dumps(results[0] if len(results) == 1 else {"sweep": list(results)}))
     else:
         one = estimate_table(results[0]) if len(results) == 1 else sweep_table(results)
-        Console(width=max(Console().width, WIDTH)).print(one, highlight=False)
+        console = Console(width=max(Console().width, WIDTH), markup=False, emoji=False)
+        console.print(one, highlight=False)
 
 
 def estimate_table(result: dict[str, Any]) -> Group:

@@ -74,10 +74,14 @@ class VLLMEngine:
     async def start(self) -> None:
         """Load the model; takes about 15 s on a small CPU."""
         await self._process.start()
-        from vllm import SamplingParams, TokensPrompt
+        from vllm import SamplingParams
+        from vllm.inputs import tokens_input
         from vllm.sampling_params import RequestOutputKind
 
-        self._params, self._prompt, self._kinds = SamplingParams, TokensPrompt, RequestOutputKind
+        # Ready-made input is registered at once, raw prompts only after a turn in vLLM's thread
+        # pool, and what is aborted before it is registered would run to its end.
+        self._params, self._prompt, self._kinds = SamplingParams, tokens_input, RequestOutputKind
+        await self._process.llm.get_supported_tasks()  # asked for once, before the first request
 
     async def close(self) -> None:
         """End all requests and the engine's process."""
@@ -238,7 +242,8 @@ def _logprobs(given: Any, sampling: Sampling) -> _Logprobs:
         watched.extend(given[0][token].logprob for token in sampling.watch)
         return _Logprobs(own, confidences, watched)
     k = sampling.top_logprobs
-    for start in given.start_indices:
+    for start, end in zip(given.start_indices, given.end_indices, strict=True):
+        assert end - start > k, "vLLM tells the likeliest tokens of every place"
         own.append(given.logprobs[start])
         if k:
             confidences.append(-math.fsum(given.logprobs[start + 1 : start + 1 + k]) / k)

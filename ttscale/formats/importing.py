@@ -11,6 +11,7 @@ from ttscale.errors import InputError, closest
 from ttscale.formats import inspect_log, large_language_monkeys, lm_eval, mapped, search_and_learn
 from ttscale.formats.imported import Choices, Imported, make_imported_pool
 from ttscale.record.pool import Pool
+from ttscale.text import shown
 
 Reader = Callable[[Sequence[FilePath], Choices], Imported]
 
@@ -108,7 +109,7 @@ def missing(pool: Pool) -> dict[str, str]:
 def show(done: Import, out: FilePath, *, as_json: bool) -> None:
     """Say what was imported, on stdout."""
     said = record(done, out)
-    print(json.dumps(said, ensure_ascii=False) if as_json else as_text(said))
+    print(json.dumps(said, ensure_ascii=False) if as_json else as_text(shown(said)))
 
 
 def as_text(said: Mapping[str, Any]) -> str:

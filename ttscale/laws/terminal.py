@@ -14,6 +14,7 @@ from rich.text import Text
 from ttscale.cost.units import format_quantity
 from ttscale.laws.families import POOLED
 from ttscale.laws.sampled import few
+from ttscale.text import shown
 
 Record = Mapping[str, Any]
 
@@ -28,11 +29,13 @@ def show(record: Record, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(record, ensure_ascii=False, allow_nan=False))
     else:
-        Console(width=max(Console().width, WIDTH)).print(render(record), highlight=False)
+        console = Console(width=max(Console().width, WIDTH), markup=False, emoji=False)
+        console.print(render(record), highlight=False)
 
 
 def render(record: Record) -> Group:
     """What was read, the curves, the laws, where they saturate, and the notes."""
+    record = shown(record)
     return Group(*_heading(record), *_curves(record), *_laws(record), *_ends(record),
                  *_notes(record))  # fmt: skip
 

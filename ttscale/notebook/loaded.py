@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ttscale.errors import InputError
 from ttscale.record.pool import Pool, read_pool
 from ttscale.record.samples import imported_from
+from ttscale.text import visible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,8 +134,8 @@ class Loaded:
         counts = self._pool.counts()
         title = f"{' on '.join(about) or self.source}: {len(counts.problem_ids):,} problems, "
         title += f"{len(self._pool):,} samples"
-        parts = [f"<p><b>{html.escape(title)}</b></p>"]
-        parts += [f"<p><b>{html.escape(label)}</b></p>" for label in _labels(self.metadata)]
+        heads = [title, *_labels(self.metadata)]
+        parts = [f"<p><b>{html.escape(visible(head))}</b></p>" for head in heads]
         try:
             parts.append(_as_html(self.curves()))
         except InputError as error:

@@ -23,6 +23,6 @@ def show(plan: Plan, *, as_json: bool, plot: Path | None) -> None:
         print(json.dumps(content, ensure_ascii=False))
         return
     width = None if sys.stdout.isatty() else WIDTH
-    Console(width=width).print(render(content), highlight=False)
+    Console(width=width, markup=False, emoji=False).print(render(content), highlight=False)
     if plot is not None:
         print(f"The figure is {plot}")

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ttscale.plan.compare import Comparison
+from ttscale.text import shown
 
 WIDTH = 100  # columns a table takes where the terminal has fewer, or is not one
 MOST_CURVES = 5
@@ -22,11 +23,13 @@ def show(comparison: Comparison, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(record, ensure_ascii=False))
     else:
-        Console(width=max(Console().width, WIDTH)).print(tables(record), highlight=False)
+        console = Console(width=max(Console().width, WIDTH), markup=False, emoji=False)
+        console.print(tables(record), highlight=False)
 
 
 def tables(record: Mapping[str, Any]) -> Group:
     """Pools, verifiers, curves, pairs, calibration, ceilings and notes, of `to_json`'s record."""
+    record = shown(record)
     parts: list[RenderableType] = [Text(_title(pool, record)) for pool in record["pools"]]
     parts += [Text(), _verifiers(record)]
     for pool in record["pools"]:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ttscale.cost import format_quantity
+from ttscale.text import shown
 
 Entry = Mapping[str, Any]
 Cost = Callable[[float], str]
@@ -24,6 +25,7 @@ LEFT = {"strategy", "bin", "basis", "budgets", ""}
 
 def render(plan: Entry) -> RenderableType:
     """Everything of a plan's record (`Plan.to_json`) a reader wants to see."""
+    plan = shown(plan)
     dimension = plan["budget"]["dimension"]
 
     def cost(amount: float) -> str:
@@ -42,7 +44,14 @@ def render(plan: Entry) -> RenderableType:
 def as_text(plan: Entry, width: int = WIDTH) -> str:
     """The same as plain text."""
     # force_jupyter: in a notebook rich would show the text there instead of writing it.
-    console = Console(file=io.StringIO(), width=width, color_system=None, force_jupyter=False)
+    console = Console(
+        file=io.StringIO(),
+        width=width,
+        color_system=None,
+        markup=False,
+        emoji=False,
+        force_jupyter=False,
+    )
     console.print(render(plan), highlight=False)
     assert isinstance(console.file, io.StringIO), "it was made above"
     return console.file.getvalue()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ttscale.engine.protocol import Completion, Scores
-from ttscale.record.journal import Span, Stored, StoredScore
+from ttscale.record.journal import Stored, StoredScore
+from ttscale.record.rows import Span
 
 
 class EphemeralJournal:

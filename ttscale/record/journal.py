@@ -18,12 +18,13 @@ import sqlite3
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path as FilePath
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import msgspec
 
 from ttscale.engine.protocol import Completion, Scores
 from ttscale.errors import InputError, TTScaleError
+from ttscale.record.rows import Rows, Span, Upstream
 from ttscale.trace import TOKEN, Finish
 
 NAME = "journal.sqlite"
@@ -52,37 +53,6 @@ class StoredScore(NamedTuple):
 
     scores: Scores
     payer: str
-
-
-class Span(NamedTuple):
-    """The streams first … first + n − 1 of a call."""
-
-    base: bytes
-    first: int
-    n: int
-
-
-class Rows(NamedTuple):
-    """Rows as they lie in the file.
-
-    Attributes
-    ----------
-    calls : key, stream index, who paid, and what came of it.
-    facts : key and value.
-    """
-
-    calls: list[tuple[bytes, int, str, bytes]]
-    facts: list[tuple[bytes, bytes]]
-
-
-class Upstream(Protocol):
-    """The journal that another one flows into."""
-
-    def committed(self, rows: Rows) -> None:
-        """Take what was committed."""
-
-    async def lookup(self, spans: Sequence[Span], facts: Sequence[bytes]) -> Rows:
-        """What is known of these streams and facts."""
 
 
 class _Payload(msgspec.Struct, array_like=True, frozen=True):

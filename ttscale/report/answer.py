@@ -23,8 +23,8 @@ NAMES = {
 }
 
 
-def answer(measured: Measured) -> dict[str, Any]:
-    """The recommendation in words and numbers."""
+def answer(measured: Measured, hardware: str | None) -> dict[str, Any]:
+    """The recommendation in words and numbers; seconds and USD are those of the hardware."""
     points = measured.points[measured.unit]
     cheap, best = measured.enough, measured.choice.point
     costs = measured.costs(cheap)
@@ -33,7 +33,7 @@ def answer(measured: Measured) -> dict[str, Any]:
         "accuracy": _percent(points.accuracy[cheap]),
         "ends": f"{_percent(points.low[cheap])} to {_percent(points.high[cheap])} (95 %)",
         "costs": [
-            {"name": NAMES[unit], **_amount(amount, unit)}
+            {"name": NAMES[unit], **_amount(amount, unit, hardware)}
             for unit, amount in costs.items()
             if not (unit == "samples" and amount == 0)
         ],
@@ -124,12 +124,13 @@ def _percent(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
-def _amount(amount: float, unit: str) -> dict[str, str]:
+def _amount(amount: float, unit: str, hardware: str | None) -> dict[str, str]:
     """An amount and what it is for: small prices are for a million problems."""
+    where = f", on {hardware}" if unit in {"seconds", "usd"} and hardware else ""
     if unit == "usd" and amount < 0.001:
-        return {"amount": format_quantity(amount * 1e6, unit), "per": "for a million problems"}
+        return {"amount": format_quantity(amount * 1e6, unit), "per": "a million problems" + where}
     text = format_quantity(amount, unit).removesuffix(f" {unit[:-1]}").removesuffix(f" {unit}")
-    return {"amount": text, "per": "a problem"}
+    return {"amount": text, "per": "a problem" + where}
 
 
 def _signed(gap: SupportsFloat) -> str:

@@ -55,7 +55,7 @@ def make_view(path: Path, out: Path | None, problems: Sequence[str] = ()) -> Pat
     """
     material = read_material(path)
     found = traces(material, BY_THEMSELVES, problems)
-    if not found.index:
+    if not found:
         raise InputError(
             "there are no samples to look at",
             where=str(path),
@@ -92,7 +92,7 @@ def _page(first: Path, out: Path | None, name: str) -> Path:
 
 def _viewer(materials: Sequence[Material], found: Sequence[Traces]) -> dict[str, Any]:
     """What the viewer's part of a page names."""
-    shown = [(m, each) for m, each in zip(materials, found, strict=True) if each.details]
+    shown = [(m, each) for m, each in zip(materials, found, strict=True) if each]
     data: dict[str, Any] = {}
     if shown:
         data["trace-runs"] = [
@@ -103,7 +103,7 @@ def _viewer(materials: Sequence[Material], found: Sequence[Traces]) -> dict[str,
     several = len(shown) > 1
     return {
         "data": data,
-        "has_samples": any(row for _, each in shown for row in each.index),
+        "has_samples": bool(shown),
         "has_trees": any(details["trees"] for _, each in shown for details in each.details),
         "viewer_notes": [
             (f"{material.path}: " if several else "") + each.note + "."

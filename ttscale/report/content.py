@@ -107,8 +107,8 @@ def content(paths: Sequence[Path], options: Options, say: Say) -> dict[str, Any]
         "materials": materials,
         "title": _title(materials),
         "about": _about(materials),
-        "simulated": _simulated(materials),
-        "answer": None if measured is None else answer(measured),
+        "labels": _labels(materials),
+        "answer": None if measured is None else answer(measured, hardware and hardware.name),
         "no_answer": "There is nothing to choose between yet.",
         "saturation": [row for each in studies if each.fit_up_to is None
                        for row in saturation(each)],
@@ -296,10 +296,15 @@ def _about(materials: Sequence[Material]) -> str:
     return "; ".join(dict.fromkeys(lines))
 
 
-def _simulated(materials: Sequence[Material]) -> str:
-    which = [str(each.path) for each in materials if each.simulated]
-    if not which:
-        return ""
-    if len(which) == len(materials):
-        return "all numbers here come from a simulation."
-    return f"{', '.join(which)}; the other runs are measured, and the two do not compare."
+def _labels(materials: Sequence[Material]) -> list[str]:
+    """What must stand above all numbers: which of them were not measured here."""
+    labels = []
+    simulated = [str(each.path) for each in materials if each.simulated]
+    if len(simulated) == len(materials):
+        labels.append("SIMULATED: all numbers here come from a simulation.")
+    elif simulated:
+        labels.append(f"SIMULATED: {', '.join(simulated)}; the other runs are measured, and the "
+                      "two do not compare.")  # fmt: skip
+    imported = {s.imported: str(m.path) for m in materials for s in m.sets if s.imported}
+    labels += [f"IMPORTED: {path} was written by {tool}." for tool, path in imported.items()]
+    return labels

@@ -64,8 +64,8 @@ def accuracy_figure(measured: Measured, unit: str) -> Drawing:
             x, y = points.cost[alone], points.accuracy[alone]
             below, above = y - points.low[alone], points.high[alone] - y
             bars = axes.errorbar(
-                x, y, yerr=(below, above), fmt="*", color=INK, markersize=8, elinewidth=0.8,
-                markeredgewidth=0, zorder=4,
+                x, y, yerr=np.array([below, above]), fmt="*", color=INK, markersize=8,
+                elinewidth=0.8, markeredgewidth=0, zorder=4,
             )  # fmt: skip
             sheet.belongs([bars.lines[0], *bars.lines[2]], series)
             sheet.say(axes, x, y, [_said(points, i, measured, unit) for i in alone], series)

@@ -186,7 +186,7 @@ def _curve(
         panel.errorbar(
             ks[some],
             seen.estimate[some],
-            yerr=(below[some], above[some]) if alone else None,
+            yerr=np.array([below[some], above[some]]) if alone else None,
             fmt="o",
             markersize=4.5,
             color=colour,

@@ -69,6 +69,8 @@ def _say(sheet: Sheet, axes: Axes, study: Study, selector: str) -> Iterator[dict
 
 
 def _percent(point: Mapping[str, Any], value: str, low: str, high: str) -> str:
+    if point[value] is None:
+        return "no law"
     text = f"{100 * point[value]:.1f} %"
     if point[low] is None or point[high] is None:
         return text

@@ -7,6 +7,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ttscale.cost.units import format_quantity
 from ttscale.record.files import replacing
 from ttscale.report.figures import COLOURS, FAINT, INK, STYLE, check_format
 
@@ -108,12 +109,15 @@ def strategies_figure(summary: Mapping[str, Any]) -> Figure:
 
 
 def _panel(panel: Axes, points: Sequence[StrategyPoint], cost: str) -> None:
-    from matplotlib.ticker import FuncFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     honest = [point for point in points if not point.oracle]
     best = [honest[i] for i in unmatched(honest, cost)]
     panel.set_xscale("log")
-    panel.set_ylim(0, 1)
+    panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    panel.xaxis.set_minor_locator(NullLocator())
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda x, _: _short(x, cost)))
+    panel.set_ylim(0, min(1.0, 1.1 * max(point.high for point in points)))
     panel.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:.0f}"))
     panel.grid(axis="y", color="#e8e8e8", linewidth=0.7)
     panel.set_axisbelow(True)
@@ -138,6 +142,13 @@ def _panel(panel: Axes, points: Sequence[StrategyPoint], cost: str) -> None:
         )
     names = [fill(f"{n}  {p.label}", 52, subsequent_indent="    ") for n, p in enumerate(best, 1)]
     panel.set_xlabel(COSTS[cost] + "\n\nNothing cheaper matches\n" + "\n".join(names), loc="left")
+
+
+def _short(amount: float, cost: str) -> str:
+    """An amount at a tick."""
+    if cost == "flops":
+        return format_quantity(amount, "flops").removesuffix("FLOPs").strip()
+    return f"{amount:,.0f}" if amount >= 1 else f"{amount:g}"
 
 
 def _mark(panel: Axes, point: StrategyPoint, x: float, *, named: bool) -> None:

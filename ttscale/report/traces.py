@@ -46,7 +46,7 @@ class Traces:
 
     Attributes
     ----------
-    index : id, samples, right ones and whether strategies disagree, of each problem.
+    index : id, independent samples, right ones and whether strategies disagree, of each problem.
     details : of each problem, in the order of the index.
     note : what is not there, in a sentence; empty if everything is.
     """
@@ -54,6 +54,10 @@ class Traces:
     index: Sequence[Mapping[str, Any]]
     details: Sequence[Mapping[str, Any]]
     note: str
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to read."""
+        return any(each["sets"] or each["trees"] for each in self.details)
 
 
 def traces(material: Material, room: Room, problems: Sequence[str] | None = None) -> Traces:
@@ -80,17 +84,19 @@ def traces(material: Material, room: Room, problems: Sequence[str] | None = None
         _samples(each, ids, Room(int(room.in_all * share / len(pools)), room.each))
         for each in pools
     ]
+    n_independent = sum(each.independent for each in pools)
     arms = _arms(material, set(ids))
     index, details = [], []
     for name in ids:
         about = material.problems.get(name, Asked())
         mine = [each.of(name) for each in sets]
+        drawn = mine[:n_independent] or mine
         ends = [each["correct"] for each in arms.get(name, ())]
         index.append(
             {
                 "id": name,
-                "n": sum(each["n"] for each in mine),
-                "right": sum(each["right"] for each in mine),
+                "n": sum(each["n"] for each in drawn),
+                "right": sum(each["right"] for each in drawn),
                 "split": True in ends and False in ends,
             }
         )

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ttscale.benchmark.config import BenchmarkConfig
 from ttscale.context import PARAGRAPH
-from ttscale.engine.openai import TRANSPORT, OpenAIConfig
+from ttscale.engine.openai import TRANSPORT, OpenAIConfig, OpenAIRewardConfig
 from ttscale.engine.protocol import Engine, Sampling, Scorer
 from ttscale.engine.reward import RewardConfig
 from ttscale.engine.simulated import SimulatedConfig, SimulatedRewardConfig
@@ -124,7 +124,12 @@ GeneratorConfig = Annotated[
     VLLMConfig | OpenAIConfig | SimulatedConfig, Field(discriminator="engine")
 ]
 OtherConfig = Annotated[
-    VLLMConfig | OpenAIConfig | SimulatedConfig | RewardConfig | SimulatedRewardConfig,
+    VLLMConfig
+    | OpenAIConfig
+    | SimulatedConfig
+    | RewardConfig
+    | OpenAIRewardConfig
+    | SimulatedRewardConfig,
     Field(discriminator="engine"),
 ]
 
@@ -210,7 +215,7 @@ def digest(config: ExperimentConfig) -> str:
     """
     fields = config.model_dump(mode="json", exclude={"run", "name"})
     for model in (fields["model"], *fields["models"].values()):
-        if model["engine"] == "openai":
+        if model["engine"] in {"openai", "openai_reward"}:
             for key in TRANSPORT:
                 del model[key]
     if fields["attention"] == "dense":
@@ -255,9 +260,14 @@ def make_engine(
 
 
 def make_scorer(
-    config: RewardConfig | SimulatedRewardConfig, log: FilePath | None = None
+    config: RewardConfig | OpenAIRewardConfig | SimulatedRewardConfig,
+    log: FilePath | None = None,
 ) -> Scorer:
     """The reward model a section of `models` describes, not yet started."""
+    if isinstance(config, OpenAIRewardConfig):
+        from ttscale.engine.openai.scorer import OpenAIScorer
+
+        return OpenAIScorer(config, log)
     if isinstance(config, RewardConfig):
         from ttscale.engine.reward import RewardEngine
 
@@ -418,7 +428,7 @@ def _validate(given: dict[str, Any], where: str) -> ExperimentConfig:
         raise InputError(error.what, where=place, got=error.got, hint=error.hint) from error
 
 
-_ENGINES = {"vllm", "openai", "simulated", "reward", "simulated_reward"}
+_ENGINES = {"vllm", "openai", "simulated", "reward", "openai_reward", "simulated_reward"}
 """Names that pydantic puts into an error's place for the member of a union."""
 
 

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from ttscale.engine.protocol import Load
+from ttscale.text import visible
 
 QUIET_SECONDS = 15
 """Time between lines where there is no terminal."""
@@ -88,7 +89,7 @@ class LiveDisplay:
 
     def say(self, text: str) -> None:
         """A line above the bar."""
-        self._console.print(text, highlight=False, markup=False)
+        self._console.print(visible(text), highlight=False, markup=False, emoji=False)
 
     def begin(self, n_tasks: int, session: Generates, engine: Busy) -> None:
         """Draw the bar."""
@@ -130,7 +131,7 @@ class QuietDisplay:
 
     def say(self, text: str) -> None:
         """A line."""
-        print(text, file=sys.stderr, flush=True)
+        print(visible(text), file=sys.stderr, flush=True)
 
     def begin(self, n_tasks: int, session: Generates, engine: Busy) -> None:
         """Start counting."""

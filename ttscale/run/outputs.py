@@ -47,8 +47,8 @@ def write_outputs(work: Work, books: Books, folder: FilePath) -> None:
         books.write(name, order, folder / file, {})
     _write_answers(work, folder / "answers.parquet")
     flops = flops_by_arm(books.read("ledger", order))
-    times = seconds_by_arm(books.read("ledger", order))
-    summary = summarise(work, sets, books.totals, flops, times, read_summary(folder))
+    shares = seconds_by_arm(books.read("ledger", order))
+    summary = summarise(work, sets, books.totals, flops, shares, read_summary(folder))
     write_json(summary, folder / "summary.json")
     _write_report(summary, work, folder / REPORT)
 

@@ -6,8 +6,8 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path as FilePath
 from typing import Any, NamedTuple
 
@@ -27,6 +27,7 @@ from ttscale.run.outputs import read_summary, write_outputs
 from ttscale.run.pairs import all_pairs, work_through
 from ttscale.run.prepare import prepare
 from ttscale.run.settle import Desk
+from ttscale.run.shards import PATIENCE_SECONDS, WORKERS, reclaim, refuse_living
 from ttscale.run.summary import INEXACT, exact_tokens
 from ttscale.run.sweep import Arm, arms
 from ttscale.run.work import Outcome, Work
@@ -88,11 +89,10 @@ async def here(sheet: Sheet, display: Display) -> None:
     experiment, chosen, items, folder, fresh, interrupt = sheet
     config = experiment.config
     async with AsyncExitStack() as stack:
-        journal = Journal(folder / NAME)
-        stack.callback(journal.close)
-        say_resumed(journal, folder, display)
+        journal = stack.enter_context(open_journal(folder, display))
         judge = await stack.enter_async_context(Judge(config, journal))
         models = await start_models(stack, config, folder, display)
+        say_inexact(models.provenance(), display)
         engine = models.policy
         borrow(journal, folder, engine.fingerprint, display, fresh=fresh)
         problems = prepare(experiment, engine, items, chosen, display)
@@ -113,7 +113,6 @@ async def here(sheet: Sheet, display: Display) -> None:
             note_provenance(experiment, folder, models.provenance()),
             engine.simulated,
         )
-        say_inexact(work, display)
         books = stack.enter_context(Books(folder, score_names(chosen)))
         desk = Desk(chosen, judge, ledgers, books.add)
 
@@ -145,10 +144,21 @@ async def here(sheet: Sheet, display: Display) -> None:
     refuse_failure(work)
 
 
-def say_resumed(journal: Journal, folder: FilePath, display: Display) -> None:
-    """Tell the user that an earlier session's samples are there."""
-    if (n_calls := journal.n_calls()) > 0:
-        display.say(f"resuming {folders.show(folder)}: {n_calls:,} samples are in its journal")
+@contextmanager
+def open_journal(folder: FilePath, display: Display) -> Iterator[Journal]:
+    """A run's journal, what an earlier session's workers on a cluster left behind merged into it.
+
+    Raises InputError when such a worker is still at work.
+    """
+    journal = Journal(folder / NAME)
+    try:
+        reclaim(journal, folder / WORKERS, PATIENCE_SECONDS)
+        refuse_living(folder / WORKERS)
+        if (n_calls := journal.n_calls()) > 0:
+            display.say(f"resuming {folders.show(folder)}: {n_calls:,} samples are in its journal")
+        yield journal
+    finally:
+        journal.close()
 
 
 def refuse_failure(work: Work) -> None:
@@ -176,9 +186,9 @@ def note_provenance(
     return provenance
 
 
-def say_inexact(work: Work, display: Display) -> None:
+def say_inexact(provenance: Mapping[str, Any], display: Display) -> None:
     """Say so where token ids are not those that the models wrote."""
-    if not exact_tokens(work.provenance):
+    if not exact_tokens(provenance):
         display.say(f"warning: {INEXACT}")
 
 

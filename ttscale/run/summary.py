@@ -27,13 +27,16 @@ Spent = Mapping[tuple[str, str, bool], Totals]
 Flops = Mapping[tuple[str, str], float]
 """Operations by arm and kind."""
 
+Shares = Mapping[tuple[str, bool], float]
+"""Seconds of the machine by arm and whether they were replayed."""
+
 
 def summarise(
     work: Work,
     sets: Mapping[str, Tally],
     spent: Spent,
     flops: Flops,
-    times: Mapping[str, float],
+    shares: Shares,
     before: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The content of summary.json.
@@ -42,7 +45,7 @@ def summarise(
     ----------
     work : what was run, and how it ended.
     sets : the samples, counted.
-    spent, flops, times : what `Books.totals`, `flops_by_arm` and `seconds_by_arm` give.
+    spent, flops, shares : what `Books.totals`, `flops_by_arm` and `seconds_by_arm` give.
     before : the summary of an earlier, unfinished session.
     """
     seconds = work.seconds + (before["seconds"] if before else 0.0)
@@ -61,11 +64,12 @@ def summarise(
         "seconds": round(seconds, 3),
         "n_sampled_tokens": n_tokens,
         "tokens_per_second": round(n_tokens / seconds, 1) if n_tokens and seconds else None,
+        "machine_seconds": sum(share for (_, replayed), share in shares.items() if not replayed),
         "samples": [
             sample_set(name, one, rng, independent=name not in searches)
             for name, one in sets.items()
         ],
-        "strategies": [_strategy(work, arm.label, spent, flops, times, rng) for arm in work.arms],
+        "strategies": [_strategy(work, arm.label, spent, flops, shares, rng) for arm in work.arms],
         "tokens": tokens(spent),
         "warnings": _warnings(work, spent),
     }
@@ -196,24 +200,29 @@ MOST_TIMED = 1_000_000
 """Sequences above which a run's seconds are not divided among its strategies."""
 
 
-def seconds_by_arm(ledger: Iterable[pa.Table]) -> dict[str, float]:
-    """Seconds of the machine by arm, whoever paid for its samples; empty for a very large run."""
+def seconds_by_arm(ledger: Iterable[pa.Table]) -> dict[tuple[str, bool], float]:
+    """Seconds of the machine by arm and whether they were replayed; of a cluster, on its clock.
+
+    Empty for more than `MOST_TIMED` sequences, which would have to be held in memory together.
+    """
     import pyarrow as pa
 
     from ttscale.cost import machine_seconds
 
-    columns, tables, n_rows = ["arm", "started", "seconds", "replayed"], [], 0
+    names = ["arm", "started", "seconds", "replayed"]
+    tables, n_rows = [], 0
     for table in ledger:
-        tables.append(table.select(columns))
+        tables.append(table.select(names))
         n_rows += table.num_rows
         if n_rows > MOST_TIMED:
             return {}
     if not tables:
         return {}
     whole = pa.concat_tables(tables)
-    shares = machine_seconds(*(whole[c].to_numpy(zero_copy_only=False) for c in columns[1:]))
-    sums = whole.append_column("share", [shares]).group_by(["arm"]).aggregate([("share", "sum")])
-    return {row["arm"]: row["share_sum"] for row in sums.to_pylist()}
+    taken = machine_seconds(*(whole[n].to_numpy(zero_copy_only=False) for n in names[1:]))
+    grouped = whole.append_column("share", [taken]).group_by(["arm", "replayed"])
+    sums = grouped.aggregate([("share", "sum")]).to_pylist()
+    return {(row["arm"], row["replayed"]): row["share_sum"] for row in sums}
 
 
 def _strategy(
@@ -221,7 +230,7 @@ def _strategy(
     label: str,
     spent: Spent,
     flops: Flops,
-    times: Mapping[str, float],
+    shares: Shares,
     rng: np.random.Generator,
 ) -> dict[str, Any]:
     """One arm: accuracy with its interval, what it cost, and how its answers ended."""
@@ -251,6 +260,7 @@ def _strategy(
     entry["held_tokens_per_step"] = float(np.mean(held)) if held else None
     priced = {kind: total / n for (arm_label, kind), total in flops.items() if arm_label == label}
     entry["flops_per_problem"] = priced or None
-    entry["machine_seconds_per_problem"] = times[label] / n if label in times else None
+    taken = [share for (arm_label, _), share in shares.items() if arm_label == label]
+    entry["machine_seconds_per_problem"] = sum(taken) / n if taken else None
     entry["errors"] = sorted({o.error for o in outcomes if o.error})[:5]
     return entry

@@ -11,9 +11,12 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ttscale.text import shown
+
 
 def render(summary: Mapping[str, Any]) -> RenderableType:
     """Everything of a summary a user wants to see first."""
+    summary = shown(summary)
     parts: list[RenderableType] = [Text()]
     if summary["simulated"]:
         parts.append(Text("SIMULATED: these numbers come from a simulation.", style="bold"))
@@ -38,7 +41,14 @@ def print_summary(summary: Mapping[str, Any], console: Console) -> None:
 def as_text(summary: Mapping[str, Any]) -> str:
     """A summary's tables as plain text."""
     # force_jupyter: in a notebook rich would show the text there instead of writing it.
-    console = Console(file=io.StringIO(), width=100, color_system=None, force_jupyter=False)
+    console = Console(
+        file=io.StringIO(),
+        width=100,
+        color_system=None,
+        markup=False,
+        emoji=False,
+        force_jupyter=False,
+    )
     print_summary(summary, console)
     assert isinstance(console.file, io.StringIO), "it was made above"
     return console.file.getvalue()

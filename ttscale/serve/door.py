@@ -35,7 +35,8 @@ class Door(NamedTuple):
             return
         header = request.headers.get("authorization", "")
         scheme, _, given = header.partition(" ")
-        right = hmac.compare_digest(given.strip().encode(), self.api_key.encode())
+        sent = given.strip(" \t").encode("latin-1")  # the bytes that came
+        right = hmac.compare_digest(sent, self.api_key.encode())
         if scheme.lower() != "bearer" or not right:
             raise wrong_key(given=bool(header))
 

@@ -15,7 +15,7 @@ from types import FrameType
 import uvicorn
 
 from ttscale.benchmark.grading import Grader
-from ttscale.errors import InputError, TTScaleError
+from ttscale.errors import InputError, Interrupted, TTScaleError
 from ttscale.run.attention import check_attention
 from ttscale.run.config import Experiment
 from ttscale.run.display import Display
@@ -26,6 +26,7 @@ from ttscale.serve.door import Door
 from ttscale.serve.gate import Gate
 from ttscale.serve.reading import check_arms
 from ttscale.serve.service import Service
+from ttscale.text import visible
 
 FAREWELL_SECONDS = 3
 """For cancelled requests' clients to be told so; then their connections are cut."""
@@ -63,12 +64,16 @@ class Settings:
 def serve(experiment: Experiment, settings: Settings, display: Display) -> None:
     """Serve an experiment's strategies until told to stop.
 
-    Raises InputError for what the user can mend, and TTScaleError when the engine died.
+    Raises InputError for what the user can mend, Interrupted after Ctrl-C while models load, and
+    TTScaleError when the engine died.
     """
     chosen = arms(experiment)
     check_arms(chosen, experiment.source)
     with _bind(settings) as listener:
-        asyncio.run(_serve(experiment, settings, listener, display))
+        try:
+            asyncio.run(_serve(experiment, settings, listener, display))
+        except KeyboardInterrupt as error:
+            raise Interrupted("stopped before it served anything") from error
 
 
 async def _serve(
@@ -102,7 +107,7 @@ async def open_service(
         models,
         grader,
         gate,
-        lambda text: display.say(printable(text)),
+        lambda text: display.say(visible(text)),
         template=settings.template,
     )
     stack.push_async_callback(service.close)
@@ -183,7 +188,7 @@ def _bind(settings: Settings) -> socket.socket:
         family, kind, proto, _, address = socket.getaddrinfo(
             settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         raise InputError(
             "there is no such address", where="--host", got=settings.host, hint="127.0.0.1"
         ) from error
@@ -205,11 +210,3 @@ def _bind(settings: Settings) -> socket.socket:
 
 def _is_loopback(host: str) -> bool:
     return host.startswith("127.") or host == "::1"
-
-
-def printable(text: str) -> str:
-    """Text for a terminal: what is not printable is escaped, new lines apart."""
-    return "".join(
-        one if one.isprintable() or one == "\n" else one.encode("unicode_escape").decode()
-        for one in text
-    )

@@ -113,8 +113,12 @@ class Service:
         if self.death.is_set():
             raise engine_died()
         arm = self.arm(asked.model)
-        problem = self._problem(asked)
         self.gate.enter()
+        try:
+            problem = self._problem(asked)
+        except Refusal:
+            self.gate.leave()
+            raise
         task = asyncio.get_running_loop().create_task(self._answer(arm, asked, problem, request_id))
         self._tasks.add(task)
         task.add_done_callback(self._ended)

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from ttscale.engine.reward.format import RewardFormat
 from ttscale.errors import InputError
 
 
@@ -37,11 +38,11 @@ class RequestsConfig(BaseModel):
 
 
 TRANSPORT = ("endpoint", "api_key_env", "requests")
-"""Fields of `OpenAIConfig` that cannot change a result: not part of a run's identity."""
+"""Fields of an `EndpointModel` that cannot change a result: not part of a run's identity."""
 
 
-class OpenAIConfig(BaseModel):
-    """A model that an OpenAI-compatible server completes with (`/v1/completions`).
+class EndpointModel(BaseModel):
+    """A model that a server, or several, have loaded.
 
     Attributes
     ----------
@@ -53,13 +54,11 @@ class OpenAIConfig(BaseModel):
     dtype : the number type it is served in. When given, calls have the keys of engine `vllm` with
         the same model and dtype, so that the two share their samples.
     max_context : tokens of prompt and generation; the server's own limit if left out.
-    tokens : `exact` for token ids both ways, `text` where the server has only text, `auto` to see.
     api_key_env : environment variable that holds the key; none is sent if left out.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    engine: Literal["openai"] = "openai"
     endpoint: tuple[str, ...] = Field(min_length=1)
     model: str
     served_name: str | None = None
@@ -67,7 +66,6 @@ class OpenAIConfig(BaseModel):
     revision: str | None = None
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
     max_context: int | None = Field(default=None, ge=16)
-    tokens: Literal["auto", "exact", "text"] = "auto"
     api_key_env: str | None = Field(default=None, pattern=r"^\w+$")
     requests: RequestsConfig = RequestsConfig()
 
@@ -83,6 +81,32 @@ class OpenAIConfig(BaseModel):
         if len(set(roots)) < len(roots):
             raise InputError("an address stands twice", where="endpoint", got=", ".join(roots))
         return roots
+
+
+class OpenAIConfig(EndpointModel):
+    """A model that an OpenAI-compatible server completes with (`/v1/completions`).
+
+    Attributes
+    ----------
+    tokens : `exact` for token ids both ways, `text` where the server has only text, `auto` to see.
+    """
+
+    engine: Literal["openai"] = "openai"
+    tokens: Literal["auto", "exact", "text"] = "auto"
+
+
+class OpenAIRewardConfig(EndpointModel):
+    """A reward model on vLLM's server (`/pooling`, task `token_classify`), read by token ids.
+
+    Attributes
+    ----------
+    format : how a solution is written for it.
+    activation : `raw` for the head's own number, as outcome reward models report it.
+    """
+
+    engine: Literal["openai_reward"] = "openai_reward"
+    format: RewardFormat = RewardFormat()
+    activation: Literal["probability", "raw"] = "probability"
 
 
 def _root(address: str) -> str:
@@ -102,7 +126,7 @@ def _root(address: str) -> str:
     return re.sub(r"/v1$", "", address.rstrip("/"))
 
 
-def api_key(config: OpenAIConfig) -> str | None:
+def api_key(config: EndpointModel) -> str | None:
     """The key, from the environment. Raises InputError where the variable is not set."""
     if config.api_key_env is None:
         return None

@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from ttscale.engine.openai.config import OpenAIConfig, api_key
+from ttscale.engine.openai.config import EndpointModel, api_key
 from ttscale.engine.openai.faults import Fault, judge
 from ttscale.engine.openai.wire import Chunk, decode_chunk
 
@@ -29,7 +29,7 @@ class Connection:
     Raises InputError where the key's environment variable is not set.
     """
 
-    def __init__(self, config: OpenAIConfig) -> None:
+    def __init__(self, config: EndpointModel) -> None:
         self._config = config
         self._key = api_key(config) or ""
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
@@ -50,16 +50,22 @@ class Connection:
         """Close all connections."""
         await self._http.close()
 
-    async def ask(self, url: str, fields: Mapping[str, Any] | None = None) -> str | None:
+    async def ask(
+        self, url: str, fields: Mapping[str, Any] | None = None, *, work: bool = False
+    ) -> str | None:
         """The text of an answer to GET, or to POST with fields; None for status 404 or 405.
 
-        Raises Fault and InputError.
+        Raises Fault and InputError. A question that is `work` has as long as a stream.
         """
         method = "GET" if fields is None else "POST"
         data = None if fields is None else msgspec.json.encode(fields)
         try:
             async with self._http.request(
-                method, url, data=data, headers=_JSON, timeout=self._ask_time
+                method,
+                url,
+                data=data,
+                headers=_JSON,
+                timeout=self._stream_time if work else self._ask_time,
             ) as response:
                 text = await response.text(errors="replace")
                 if response.status in {404, 405}:

@@ -12,7 +12,7 @@ import random
 import time
 from collections.abc import Mapping
 
-from ttscale.engine.openai.config import OpenAIConfig
+from ttscale.engine.openai.config import EndpointModel
 from ttscale.errors import InputError, shorten
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 30.0
@@ -78,7 +78,7 @@ def retry_after(headers: Mapping[str, str]) -> float:
 
 
 def judge(
-    status: int, text: str, headers: Mapping[str, str], url: str, config: OpenAIConfig, key: str
+    status: int, text: str, headers: Mapping[str, str], url: str, config: EndpointModel, key: str
 ) -> Fault | InputError:
     """What an answer other than 200 means."""
     said = shorten(text.replace(key, "…") if key else text, 300)

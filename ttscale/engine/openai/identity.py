@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path as FilePath
 from typing import Any, NamedTuple
 
 import msgspec
 
-from ttscale.engine.openai.config import OpenAIConfig
+from ttscale.engine.openai.config import EndpointModel
 from ttscale.engine.openai.connection import Connection
-from ttscale.engine.openai.faults import AnotherModel, Fault, NotAllowed
-from ttscale.engine.openai.wire import Chunk, Dialect, decode_chunk
+from ttscale.engine.openai.faults import AnotherModel, Fault
+from ttscale.engine.openai.wire import Dialect
 from ttscale.engine.tokenizer import Tokenizer
 from ttscale.engine.vllm_process import (
     EMBEDDED,
@@ -47,6 +48,26 @@ class Local(NamedTuple):
     weights: str | None
 
 
+class Trial(NamedTuple):
+    """What a server answered to the probe.
+
+    Attributes
+    ----------
+    dialect : whether it takes and gives token ids.
+    logprobs : whether it gives log-probabilities.
+    token, value : what it continued the probe with and its log-probability, or the probe's score.
+    """
+
+    dialect: Dialect
+    logprobs: bool
+    token: str
+    value: float | None
+
+
+Probe = Callable[[str, str, Tokenizer, Connection], Awaitable[Trial]]
+"""Tries out a server, by its address and its name for the model."""
+
+
 class Statement(NamedTuple):
     """What a server said of itself.
 
@@ -55,22 +76,17 @@ class Statement(NamedTuple):
     served_name, root : the model's name there, and what the server loaded, if it says so.
     max_context : tokens of prompt and generation.
     version : of the server's software.
-    dialect : whether it takes and gives token ids.
-    logprobs : whether it gives log-probabilities.
-    token, logprob : what it continued the probe with.
+    trial : what it answered to the probe.
     """
 
     served_name: str
     root: str | None
     max_context: int
     version: str | None
-    dialect: Dialect
-    logprobs: bool
-    token: str
-    logprob: float | None
+    trial: Trial
 
 
-def load_local(config: OpenAIConfig) -> Local:
+def load_local(config: EndpointModel) -> Local:
     """The tokenizer, and the identity of the weights. Raises InputError; takes some seconds."""
     from transformers import AutoConfig, AutoTokenizer
 
@@ -92,7 +108,7 @@ def load_local(config: OpenAIConfig) -> Local:
     return Local(Tokenizer(own, config.model), folder, weights)
 
 
-def _folder(config: OpenAIConfig) -> FilePath | None:
+def _folder(config: EndpointModel) -> FilePath | None:
     """The folder of the weights, if they lie here."""
     named = config.model in {EMBEDDED, EMBEDDED_PRM}
     if named or FilePath(config.model).expanduser().is_dir():
@@ -100,7 +116,9 @@ def _folder(config: OpenAIConfig) -> FilePath | None:
     return None
 
 
-async def examine(url: str, config: OpenAIConfig, local: Local, http: Connection) -> Statement:
+async def examine(
+    url: str, config: EndpointModel, local: Local, http: Connection, probe: Probe
+) -> Statement:
     """Ask a server what it is. Raises Fault, and InputError where it is not what it should be."""
     card = await _card(url, config, local, http)
     limit = card.get("max_model_len") or config.max_context
@@ -119,22 +137,13 @@ async def examine(url: str, config: OpenAIConfig, local: Local, http: Connection
         )
     name = str(card["id"])
     await _check_tokenizer(url, name, local.tokenizer, http)
-    dialect, answer = await _probe(url, name, config, local.tokenizer, http)
-    choice = answer.choices[0]
-    told = choice.logprobs.token_logprobs if choice.logprobs else []
-    return Statement(
-        name,
-        card.get("root"),
-        int(config.max_context or limit),
-        _version(await http.ask(f"{url}/version")),
-        dialect,
-        bool(told) and told[0] is not None,
-        choice.text,
-        told[0] if told else None,
-    )
+    trial = await probe(url, name, local.tokenizer, http)
+    version = _version(await http.ask(f"{url}/version"))
+    context = int(config.max_context or limit)
+    return Statement(name, card.get("root"), context, version, trial)
 
 
-async def _card(url: str, config: OpenAIConfig, local: Local, http: Connection) -> dict[str, Any]:
+async def _card(url: str, config: EndpointModel, local: Local, http: Connection) -> dict[str, Any]:
     """The server's entry for the model."""
     text = await http.ask(f"{url}/v1/models")
     try:
@@ -165,11 +174,11 @@ async def _card(url: str, config: OpenAIConfig, local: Local, http: Connection) 
     return dict(found)
 
 
-def _wanted(config: OpenAIConfig) -> str:
+def _wanted(config: EndpointModel) -> str:
     return config.served_name or config.model
 
 
-def _is_root(root: str | None, config: OpenAIConfig, local: Local) -> bool:
+def _is_root(root: str | None, config: EndpointModel, local: Local) -> bool:
     """Whether what the server loaded is the configuration's model."""
     if root is None:
         return False
@@ -194,54 +203,6 @@ async def _check_tokenizer(url: str, name: str, tokenizer: Tokenizer, http: Conn
         )
 
 
-async def _probe(
-    url: str, name: str, config: OpenAIConfig, tokenizer: Tokenizer, http: Connection
-) -> tuple[Dialect, Chunk]:
-    """One token from the server: token ids if it takes and gives them, else text."""
-    ids = tokenizer.encode(PROBE).tolist()
-    fields = {"model": name, "max_tokens": 1, "temperature": 0.0, "seed": 0, "logprobs": 0}
-    refusal: InputError | None = None
-    if config.tokens != "text":
-        try:
-            answer = await _complete(url, {**fields, "prompt": ids, "return_token_ids": True}, http)
-            if answer.choices[0].token_ids:
-                return "exact", answer
-        except NotAllowed:
-            raise
-        except InputError as error:
-            refusal = error
-        if config.tokens == "exact":
-            raise refusal or InputError(
-                "the endpoint does not give token ids",
-                where=url,
-                hint="`tokens: text` goes without, which loses exactness",
-            )
-    try:
-        return "text", await _complete(url, {**fields, "prompt": PROBE}, http)
-    except InputError:
-        plain = {key: value for key, value in fields.items() if key != "logprobs"}
-        return "text", await _complete(url, {**plain, "prompt": PROBE}, http)
-
-
-async def _complete(url: str, fields: dict[str, Any], http: Connection) -> Chunk:
-    text = await http.ask(f"{url}/v1/completions", fields)
-    if text is None:
-        raise InputError(
-            "the endpoint has no /v1/completions for this model",
-            where=url,
-            hint="chat alone is not enough: strategies continue what a model wrote",
-        )
-    try:
-        answer = decode_chunk(text.encode())
-    except msgspec.DecodeError as error:
-        raise InputError(
-            "the endpoint's answer is not what the API promises", where=url, got=str(error)
-        ) from error
-    if not answer.choices:
-        raise InputError("the endpoint's answer holds no completion", where=url, got=text)
-    return answer
-
-
 def _version(text: str | None) -> str | None:
     try:
         return str(msgspec.json.decode(text or "")["version"])
@@ -251,15 +212,16 @@ def _version(text: str | None) -> str | None:
 
 def check_same(one: Statement, other: Statement, where: str, what: str) -> None:
     """Raise AnotherModel unless two statements can be of the same model, `other` no shorter."""
-    same = one.served_name == other.served_name and one.dialect == other.dialect
-    if same and one.logprob is not None and other.logprob is not None:
-        same = abs(one.logprob - other.logprob) < PROBE_TOLERANCE
+    was, now = one.trial, other.trial
+    same = one.served_name == other.served_name and was.dialect == now.dialect
+    if same and was.value is not None and now.value is not None:
+        same = abs(was.value - now.value) < PROBE_TOLERANCE
     if not same:
         raise AnotherModel(
             f"the endpoint does not serve the same model as {what}",
             where=where,
-            got=f"{other.served_name}, probe {other.token!r} ({other.logprob}); "
-            f"before: {one.served_name}, probe {one.token!r} ({one.logprob})",
+            got=f"{other.served_name}, probe {now.token!r} ({now.value}); "
+            f"before: {one.served_name}, probe {was.token!r} ({was.value})",
             hint="all replicas serve one model, the same all the time",
         )
     if other.max_context < one.max_context:
@@ -271,15 +233,16 @@ def check_same(one: Statement, other: Statement, where: str, what: str) -> None:
         )
 
 
-def make_fingerprint(statement: Statement, config: OpenAIConfig, local: Local) -> str:
+def make_fingerprint(statement: Statement, config: EndpointModel, local: Local) -> str:
     """What samples depend on besides the call.
 
     With a `dtype`, and token ids, that of engine `vllm` with the same model and dtype. Otherwise
     the names under which the model is served, and the tokenizer; the server's version is no part of
     it, as the engine's is none elsewhere.
     """
-    if config.dtype is not None and statement.dialect == "exact" and local.weights is not None:
+    dialect = statement.trial.dialect
+    if config.dtype is not None and dialect == "exact" and local.weights is not None:
         return fingerprint(local.weights, config.dtype, {})
-    names = [statement.served_name, statement.root, config.dtype, statement.dialect]
+    names = [statement.served_name, statement.root, config.dtype, dialect]
     identity = json.dumps(["endpoint", *names, local.tokenizer.vocabulary])
     return hashlib.sha256(identity.encode()).hexdigest()[:32]

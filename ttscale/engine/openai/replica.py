@@ -10,10 +10,10 @@ import re
 import time
 from collections import Counter
 
-from ttscale.engine.openai.config import OpenAIConfig
+from ttscale.engine.openai.config import EndpointModel
 from ttscale.engine.openai.connection import Connection
 from ttscale.engine.openai.faults import AnotherModel, Fault, NotAllowed, pause_seconds
-from ttscale.engine.openai.identity import Local, Statement, check_same, examine
+from ttscale.engine.openai.identity import Local, Probe, Statement, check_same, examine
 from ttscale.engine.openai.limit import Limit
 from ttscale.errors import InputError
 
@@ -45,7 +45,12 @@ class Replica:
     """
 
     def __init__(
-        self, url: str, config: OpenAIConfig, http: Connection, log: logging.Logger
+        self,
+        url: str,
+        config: EndpointModel,
+        http: Connection,
+        probe: Probe,
+        log: logging.Logger,
     ) -> None:
         self.url, self.limit = url, Limit(config.requests.in_flight)
         self.n_assigned = 0
@@ -53,7 +58,7 @@ class Replica:
         self.refusal: InputError | None = None
         self.statement: Statement | None = None
         self.expected: Statement | None = None
-        self._config, self._http, self._log = config, http, log
+        self._config, self._http, self._probe, self._log = config, http, probe, log
         self._n_failures = 0
         self._quiet_until = 0.0
         self._recovery: asyncio.Task[None] | None = None
@@ -69,7 +74,10 @@ class Replica:
         """Examine it. Raises Fault and InputError."""
         self._local = local
         self._looking = asyncio.get_running_loop().create_task(self._follow_queue())
-        self.statement = await examine(self.url, self._config, local, self._http)
+        self.statement = await self._examine()
+
+    async def _examine(self) -> Statement:
+        return await examine(self.url, self._config, self._local, self._http, self._probe)
 
     async def close(self) -> None:
         """End what goes on in the background."""
@@ -112,7 +120,7 @@ class Replica:
             if n:
                 await asyncio.sleep(min(LONGEST_LOOK_SECONDS, pause_seconds(n, self._rng)))
             try:
-                now = await examine(self.url, self._config, self._local, self._http)
+                now = await self._examine()
                 if self.expected is not None:
                     check_same(self.expected, now, self.url, "before")
             except (AnotherModel, NotAllowed) as error:

@@ -9,6 +9,7 @@ computed in more than one piece. On a GPU `vllm serve` does as well.
 
 from __future__ import annotations
 
+import os
 import runpy
 import sys
 from collections.abc import Sequence
@@ -69,6 +70,7 @@ def _without(given: Sequence[str], name: str) -> list[str]:
 def main() -> None:
     """Serve until told to stop."""
     on_gpu = has_gpu()
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "INFO")
     set_environment(VLLMModel(), on_gpu)
     sys.argv[1:] = options(sys.argv[1:], on_gpu=on_gpu)
     runpy.run_module(MODULE, run_name="__main__", alter_sys=False)

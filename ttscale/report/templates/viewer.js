@@ -129,7 +129,7 @@ class Viewer {
     for (const button of problems.children) {
       const current = Number(button.dataset.problem) === at;
       button.setAttribute("aria-current", String(current));
-      if (current) button.scrollIntoView?.({ block: "nearest", inline: "nearest" });
+      if (current) keepInView(button, problems);
     }
     problem.replaceChildren();
     if (at < 0) { problem.append(element("p", { class: "note" }, "No problem fits.")); return; }
@@ -237,7 +237,7 @@ class Viewer {
     if (pruned(node, children)) meta.append(element("span", { class: "flag" }, "pruned"));
     if (chosen) meta.append(element("span", {}, "on the way to the answer"));
     const state = [correct === true ? "right" : correct === false ? "wrong" : "", pruned(node, children) ? "pruned" : "", chosen ? "chosen" : "", String(i) === this.now.target ? "target" : ""].filter(Boolean).join(" ");
-    const card = element("div", { class: `sample ${state}` }, meta, this.text(text, "text", cut));
+    const card = element("div", { class: `sample ${state}` }, meta, this.text(text === null ? null : text.replace(/\n+$/, ""), "text", cut));
     card.style.marginLeft = `min(${depth * 1.1}rem, 45%)`;
     return card;
   }
@@ -256,6 +256,13 @@ class Viewer {
     grow(0);
     return holder;
   }
+}
+
+// Scrolls the list alone: the page stays where the reader is.
+function keepInView(button, list) {
+  const above = button.offsetTop - list.offsetTop, below = above + button.offsetHeight - list.clientHeight;
+  if (list.scrollTop > above) list.scrollTop = above;
+  else if (list.scrollTop < below) list.scrollTop = below;
 }
 
 function pruned(node, children) {
