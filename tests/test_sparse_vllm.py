@@ -18,8 +18,8 @@ from ttscale.engine.sparse.step import ALWAYS
 from ttscale.engine.vllm import VLLMConfig, VLLMEngine
 from ttscale.errors import InputError
 from ttscale.record.journal import Journal
+from ttscale.trace import Answer, Problem
 from ttscale.trace import Path as Solution
-from ttscale.trace import Problem
 
 pytestmark = pytest.mark.vllm
 
@@ -159,8 +159,13 @@ def test_strategies_run_under_a_policy(
         [{"role": "user", "content": f"{TEXT[:400]} What is 3 + 4?"}]
     )
     problem = Problem("p", "q", Solution(question, "q"), "7")
-    ctx = Context(session, problem, name, Sampling(max_tokens=40, attention="quest:64"), verifier)
-    answer = real.loop.run(strategy(problem, ctx))
+
+    async def main() -> tuple[Context, Answer]:
+        sampling = Sampling(max_tokens=40, attention="quest:64")
+        ctx = Context(session, problem, name, sampling, verifier)
+        return ctx, await strategy(problem, ctx)
+
+    ctx, answer = real.loop.run(main())
     table = session.ledger.table()
     assert set(table["attention"].to_pylist()) == {"quest:64"}
     assert answer.path is None or answer.path.done
