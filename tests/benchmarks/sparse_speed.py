@@ -61,7 +61,7 @@ def prompts(tokenizer: Any, n: int) -> list[list[int]]:
 def load(max_context: int, n_seqs: int, cache_tokens: int, **options: Any) -> Any:
     """vLLM's engine in this process, on the embedded model, set up as ttscale sets it up."""
     from ttscale.engine.vllm import VLLMConfig
-    from ttscale.engine.vllm_process import _set_environment, engine_arguments, model_folder
+    from ttscale.engine.vllm_process import set_environment, engine_arguments, model_folder
 
     config = VLLMConfig(
         max_context=max_context,
@@ -69,7 +69,7 @@ def load(max_context: int, n_seqs: int, cache_tokens: int, **options: Any) -> An
         max_num_seqs=n_seqs,
         options=options,
     )
-    _set_environment(config, on_gpu=False)
+    set_environment(config, on_gpu=False)
     from vllm.engine.arg_utils import EngineArgs
     from vllm.v1.engine.llm_engine import LLMEngine
 
