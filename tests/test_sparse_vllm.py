@@ -159,17 +159,17 @@ def test_strategies_run_under_a_policy(
         [{"role": "user", "content": f"{TEXT[:400]} What is 3 + 4?"}]
     )
     problem = Problem("p", "q", Solution(question, "q"), "7")
-    sampling = Sampling(max_tokens=40, attention="quest:64")
 
-    async def main() -> tuple[Answer, int]:
+    async def main() -> tuple[Context, Answer]:
+        sampling = Sampling(max_tokens=40, attention="quest:64")
         ctx = Context(session, problem, name, sampling, verifier)
-        return await strategy(problem, ctx), ctx.n_generated_tokens
+        return ctx, await strategy(problem, ctx)
 
-    answer, n_generated = real.loop.run(main())
+    ctx, answer = real.loop.run(main())
     table = session.ledger.table()
     assert set(table["attention"].to_pylist()) == {"quest:64"}
     assert answer.path is None or answer.path.done
-    assert sum(table["n_generated_tokens"].to_pylist()) == n_generated > 0
+    assert sum(table["n_generated_tokens"].to_pylist()) == ctx.n_generated_tokens > 0
 
 
 def test_what_does_not_fit_the_engine_is_refused(real: Real, prompts: list[array[int]]) -> None:
