@@ -61,7 +61,7 @@ def prompts(tokenizer: Any, n: int) -> list[list[int]]:
 def load(max_context: int, n_seqs: int, cache_tokens: int, **options: Any) -> Any:
     """vLLM's engine in this process, on the embedded model, set up as ttscale sets it up."""
     from ttscale.engine.vllm import VLLMConfig
-    from ttscale.engine.vllm_process import set_environment, engine_arguments, model_folder
+    from ttscale.engine.vllm_process import engine_arguments, model_folder, set_environment
 
     config = VLLMConfig(
         max_context=max_context,
