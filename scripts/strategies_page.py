@@ -61,9 +61,9 @@ ttscale run configs/experiments/zoo_embedded.yaml
 ```
 
 in {seconds:,.0f} s of two cores. The strategies needed {needed:,} sequences of {tokens:,} tokens;
-{sampled:,} were sampled, of {paid:,} tokens: what several asked for was asked once. The run was made in
-two sessions, with other work on the machine; 226 samples whose confidences vLLM had given wrongly
-(mended since) were drawn again.
+{sampled:,} were sampled, of {paid:,} tokens: what several asked for was asked once. The run was
+made in two sessions, with other work on the machine; 226 samples whose confidences vLLM had given
+wrongly (mended since) were drawn again.
 
 ![Accuracy against generated tokens, FLOPs and seconds](images/strategies.svg)
 
