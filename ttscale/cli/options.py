@@ -16,3 +16,12 @@ Fresh = Annotated[
 Hardware = Annotated[
     str | None, typer.Option(help="A known machine or a sheet; for seconds, USD, joules.")
 ]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="[RECORDED=]MODEL", help="A known model or config.json instead. Repeatable."
+    ),
+]
+Epsilon = Annotated[
+    float, typer.Option(help="The accuracy that is not worth paying for; 0.01 is a point.")
+]

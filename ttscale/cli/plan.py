@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ttscale.cli.options import AsJson, Hardware
+from ttscale.cli.options import AsJson, Epsilon, Hardware, Models
 
 
 def plan(
@@ -24,21 +24,14 @@ def plan(
         typer.Option(help='"1e15 FLOPs", "60 s", "0.05 USD", "200 J", "64 samples" … a problem.'),
     ],
     hardware: Hardware = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[RECORDED=]MODEL", help="A known model or config.json instead. Repeatable."
-        ),
-    ] = None,
+    model: Models = None,
     problems: Annotated[
         int | None, typer.Option(help="The budget is for so many problems together.")
     ] = None,
     verifiable: Annotated[
         bool, typer.Option("--verifiable", help="Answers can be checked for free.")
     ] = False,
-    epsilon: Annotated[
-        float, typer.Option(help="The accuracy that is not worth paying for; 0.01 is a point.")
-    ] = 0.01,
+    epsilon: Epsilon = 0.01,
     difficulty: Annotated[
         str, typer.Option(help="Divide the budget by difficulty: all, oracle, predicted or none.")
     ] = "all",

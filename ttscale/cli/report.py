@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ttscale.cli.options import AsJson, Hardware
+from ttscale.cli.options import AsJson, Epsilon, Hardware, Models
 
 Open = Annotated[bool, typer.Option("--open", help="Show it in the browser.")]
 Out = Annotated[
@@ -28,15 +28,8 @@ def report(
     ],
     out: Out = None,
     hardware: Hardware = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[RECORDED=]MODEL", help="A known model or config.json instead. Repeatable."
-        ),
-    ] = None,
-    epsilon: Annotated[
-        float, typer.Option(help="The accuracy that is not worth paying for; 0.01 is a point.")
-    ] = 0.01,
+    model: Models = None,
+    epsilon: Epsilon = 0.01,
     n_bootstrap: Annotated[
         int, typer.Option(min=0, help="Refits that give the laws' intervals.")
     ] = 300,
