@@ -18,11 +18,11 @@ help:
 demo: $(VENV)/.cpu
 	$(BIN)/ttscale run configs/experiments/demo.yaml
 
-# Those on a real model come by themselves: vLLM's threads wait for one another, and so for whatever
+# Those on a whole model come by themselves: vLLM's threads wait for one another, and so for whatever
 # else runs. pytest says 5 where ARGS leaves no test of a kind.
 test: $(VENV)/.dev
-	$(BIN)/pytest -n 2 --dist loadfile -m "not vllm" $(ARGS) || [ $$? -eq 5 ]
-	$(if $(findstring not vllm,$(ARGS)),,$(BIN)/pytest -m vllm $(ARGS) || [ $$? -eq 5 ])
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not alone" $(ARGS) || [ $$? -eq 5 ]
+	$(if $(findstring not vllm,$(ARGS)),,$(BIN)/pytest -m alone $(ARGS) || [ $$? -eq 5 ])
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check

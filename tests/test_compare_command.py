@@ -56,6 +56,27 @@ def test_tables_name_every_verifier_and_what_they_are_measured_against(
     assert max(map(len, shown.splitlines())) <= 100
 
 
+def test_of_many_differences_those_with_a_baseline_or_the_best_are_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, rows = tmp_path / "pool.parquet", pool_rows(n_problems=15)
+    for i, row in enumerate(rows):
+        for copy in "abc":
+            row[f"score.{copy}"] = (i * 7919 + ord(copy)) % 13
+    make_pool(rows, {"benchmark": "sums"}).write(path)
+    assert run([str(path), "--json"], monkeypatch) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert run([str(path)], monkeypatch) == 0
+    lines = capsys.readouterr().out.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("Differences at k"))
+    shown = lines[start + 2 : lines.index("", start)]
+    assert f"({len(record['pairs']) - len(shown)} more in --json)" in lines[start]
+    assert 0 < len(shown) < len(record["pairs"])
+    assert sum(line.startswith("a ") for line in shown) < sum(
+        line.startswith("good ") for line in shown
+    )
+
+
 def test_scores_from_jsonl_where_null_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

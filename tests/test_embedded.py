@@ -318,6 +318,7 @@ def real() -> Path:
 
 @pytest.mark.slow
 @pytest.mark.vllm
+@pytest.mark.alone
 def test_the_real_model_has_the_tensors_transformers_reads_from_the_file(real: Path) -> None:
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
     from safetensors.torch import load_file

@@ -52,6 +52,12 @@ def test_precision_cost_and_a_perfect_verifier():
     np.testing.assert_allclose(perfect.outcome([1, 2, 4, 8, 16]).right, expected, atol=6e-7)
 
 
+def test_tasks_that_are_never_solved_are_worth_nothing_without_limit():
+    verifier = ImperfectVerifier([0.5, 0.0], [0.5, 0.5])
+    assert verifier.value([1, np.inf], wrong=-1.0).tolist() == [0.25, 0.5]
+    assert verifier.value(np.inf, wrong=-1.0, cost=0.1) == -np.inf
+
+
 def test_outcomes_agree_with_simulation():
     verifier = ImperfectVerifier((0.6, 0.1), (0.5, 0.5), completeness=0.8, soundness=0.7)
     rng, n, attempts = np.random.default_rng(0), 200_000, 3

@@ -76,6 +76,7 @@ def test_the_readmes_quick_commands_run(command: str) -> None:
 
 
 @pytest.mark.vllm
+@pytest.mark.alone
 @pytest.mark.slow
 def test_the_readmes_runs_run_on_a_few_problems(tmp_path: Path) -> None:
     runs = [shlex.split(c)[1:] for c in COMMANDS if c.startswith("ttscale run")]

@@ -21,7 +21,7 @@ from ttscale.record.journal import Journal
 from ttscale.trace import Answer, Problem
 from ttscale.trace import Path as Solution
 
-pytestmark = pytest.mark.vllm
+pytestmark = [pytest.mark.vllm, pytest.mark.alone]
 
 BLOCK_BYTES = 32 * 46080
 N_BLOCKS = 64

@@ -63,6 +63,7 @@ def idle(real: Real) -> bool:
 
 
 @pytest.mark.vllm
+@pytest.mark.alone
 def test_it_is_an_engine_and_says_what_it_is(real: Real) -> None:
     assert isinstance(real.engine, Engine)
     assert real.engine.max_context == 512
@@ -74,6 +75,7 @@ def test_it_is_an_engine_and_says_what_it_is(real: Real) -> None:
 
 
 @pytest.mark.vllm
+@pytest.mark.alone
 def test_a_stream_is_the_same_alone_and_among_others(real: Real) -> None:
     together = real.sample(chat(real), SAMPLING, 1000, 8)
     for stream in (0, 3, 7):
@@ -83,6 +85,7 @@ def test_a_stream_is_the_same_alone_and_among_others(real: Real) -> None:
 
 
 @pytest.mark.vllm
+@pytest.mark.alone
 def test_seeded_prompts_longer_than_a_prefill_chunk_are_sampled(real: Real) -> None:
     """Without the plug-in, this is what ends vLLM's engine on a CPU."""
     prompt = real.engine.encode("one two three four " * 60)
@@ -94,6 +97,7 @@ def test_seeded_prompts_longer_than_a_prefill_chunk_are_sampled(real: Real) -> N
 
 
 @pytest.mark.vllm
+@pytest.mark.alone
 def test_each_token_has_its_raw_log_probability(real: Real) -> None:
     (cool,) = real.sample(chat(real), Sampling(temperature=0.0, max_tokens=8), 0, 1)
     assert len(cool.logprobs) == len(cool.token_ids) > 0
@@ -103,6 +107,7 @@ def test_each_token_has_its_raw_log_probability(real: Real) -> None:
 
 
 @pytest.mark.vllm
+@pytest.mark.alone
 def test_stops_and_steps_end_where_they_should(real: Real) -> None:
     prompt = real.engine.encode("1, 2, 3, 4, 5,")
     greedy = Sampling(temperature=0.0, max_tokens=24)
@@ -119,6 +124,7 @@ def test_stops_and_steps_end_where_they_should(real: Real) -> None:
 
 
 @pytest.mark.vllm
+@pytest.mark.alone
 def test_an_aborted_stream_keeps_the_tokens_it_has(real: Real) -> None:
     async def main() -> tuple[list[Completion], Completion]:
         long = Sampling(temperature=0.8, max_tokens=300, ignore_eos=True)
@@ -142,6 +148,7 @@ def test_an_aborted_stream_keeps_the_tokens_it_has(real: Real) -> None:
 
 
 @pytest.mark.vllm
+@pytest.mark.alone
 def test_a_stream_may_be_aborted_as_soon_as_it_is_submitted(real: Real) -> None:
     async def main() -> list[Completion]:
         streams = real.engine.submit(chat(real), Sampling(max_tokens=300, ignore_eos=True), 5, 4)
@@ -154,6 +161,7 @@ def test_a_stream_may_be_aborted_as_soon_as_it_is_submitted(real: Real) -> None:
 
 
 @pytest.mark.vllm
+@pytest.mark.alone
 def test_a_race_through_the_context_charges_what_was_cut(real: Real, tmp_path: Path) -> None:
     async def main() -> list[Any]:
 
@@ -175,6 +183,7 @@ def test_a_race_through_the_context_charges_what_was_cut(real: Real, tmp_path: P
 
 
 @pytest.mark.vllm
+@pytest.mark.alone
 def test_what_does_not_fit_is_refused(real: Real) -> None:
     with pytest.raises(ContextTooLong):
         real.engine.submit(array("i", [5] * 512), SAMPLING, 0, 1)
@@ -193,6 +202,7 @@ def test_finish_reasons_are_told_apart() -> None:
 
 
 @pytest.mark.vllm
+@pytest.mark.alone
 def test_what_vllm_refuses_is_told_not_waited_for(real: Real) -> None:
     with pytest.raises(InputError, match="temperature"):
         real.sample(chat(real), Sampling(temperature=3.0, max_tokens=8), 0, 1)
@@ -200,6 +210,7 @@ def test_what_vllm_refuses_is_told_not_waited_for(real: Real) -> None:
 
 
 @pytest.mark.vllm
+@pytest.mark.alone
 def test_a_pattern_ends_a_step_at_the_token_that_completes_it(real: Real) -> None:
     prompt = real.engine.encode("1, 2, 3, 4, 5,")
     (plain,) = real.sample(prompt, Sampling(temperature=0.0, max_tokens=24), 0, 1)
@@ -218,6 +229,7 @@ def test_a_pattern_ends_a_step_at_the_token_that_completes_it(real: Real) -> Non
 
 
 @pytest.mark.vllm
+@pytest.mark.alone
 def test_confidences_and_watched_tokens_are_of_the_raw_model(real: Real) -> None:
     (plain,) = real.sample(chat(real), Sampling(temperature=0.0, max_tokens=6), 0, 1)
     (sure,) = real.sample(chat(real), Sampling(temperature=0.0, max_tokens=6, top_logprobs=5), 0, 1)
@@ -233,6 +245,7 @@ def test_confidences_and_watched_tokens_are_of_the_raw_model(real: Real) -> None
 
 
 @pytest.mark.vllm
+@pytest.mark.alone
 @pytest.mark.parametrize("n_watched", [2, 7])
 def test_watched_tokens_leave_the_samples_beside_them_their_confidences(
     real: Real, n_watched: int

@@ -40,6 +40,7 @@ from ttscale.engine.openai.engine import OpenAIEngine
 from ttscale.engine.openai.scorer import OpenAIScorer
 from ttscale.engine.protocol import Scorer, Solution
 from ttscale.engine.reward import RewardConfig, RewardEngine
+from ttscale.engine.reward.format import RewardFormat
 from ttscale.record.journal import Journal
 from ttscale.record.ledger import Ledger
 from ttscale.run.attempt import attempt
@@ -63,7 +64,8 @@ SUMS: dict[str, Any] = {
 
 @contextlib.contextmanager
 def servers(n: int, *options: str, model: str = "embedded") -> Iterator[list[str]]:
-    """Servers of a model, once they answer."""
+    """Servers of a model, once they answer; each has its share of this machine's cores."""
+    cores = sorted(os.sched_getaffinity(0))
     ports = []
     for _ in range(n):
         with socket.socket() as free:
@@ -74,10 +76,13 @@ def servers(n: int, *options: str, model: str = "embedded") -> Iterator[list[str
                "--disable-uvicorn-access-log", *options]  # fmt: skip
     log = FilePath(tempfile.gettempdir()) / "endpoint-servers.log"
     with log.open("ab") as file:
-        started = [
-            subprocess.Popen([*command, "--port", str(port)], stdout=file, stderr=file)
-            for port in ports
-        ]
+        started = []
+        for i, port in enumerate(ports):
+            os.sched_setaffinity(0, cores[i::n] or cores)  # what is started inherits it
+            started.append(
+                subprocess.Popen([*command, "--port", str(port)], stdout=file, stderr=file)
+            )
+        os.sched_setaffinity(0, cores)
     try:
         urls = [f"http://127.0.0.1:{port}" for port in ports]
         deadline = time.monotonic() + 240
@@ -111,7 +116,7 @@ def endpoint(urls: Sequence[str], **requests: Any) -> dict[str, Any]:
     }
 
 
-def same(folder: FilePath, urls: Sequence[str]) -> dict[str, Any]:
+def same(folder: FilePath) -> dict[str, Any]:
     """One experiment through two servers, then through vLLM in this process."""
     config: dict[str, Any] = {
         "benchmark": {**SUMS, "size": 12},
@@ -127,7 +132,8 @@ def same(folder: FilePath, urls: Sequence[str]) -> dict[str, Any]:
         path.write_text(yaml.safe_dump({"name": name, "model": model, **config}))
         return run(load(path), folder / "results", QuietDisplay(), fresh=True)
 
-    remote = play("remote", endpoint(urls))
+    with servers(2) as urls:
+        remote = play("remote", endpoint(urls))
     local = play("local", {"model": "embedded", "max_context": 1024, "kv_cache_gib": 1})
     calls = [_calls(run_folder) for run_folder in (local, remote)]
     tables = [pq.read_table(d / "answers.parquet").to_pylist() for d in (local, remote)]
@@ -176,7 +182,8 @@ async def _play(
     items = load_items(experiment.config.benchmark, folder=experiment.folder)
     problems = prepare(experiment, engine, items, chosen, Silent())
     async with Judge(experiment.config, journal) as judge:
-        session = Session(engine, journal, Ledger(), judge, seed=experiment.config.seed)
+        ledger = Ledger()
+        session = Session(engine, journal, ledger, judge, seed=experiment.config.seed)
         started = time.perf_counter()
         await asyncio.gather(
             *(
@@ -188,7 +195,7 @@ async def _play(
         seconds = time.perf_counter() - started
     await engine.close()
     journal.close()
-    totals = session.ledger.totals()["generate"]
+    totals = ledger.totals()["generate"]
     return {"seconds": seconds, **totals._asdict()}
 
 
@@ -198,13 +205,27 @@ def _experiment(folder: FilePath, urls: Sequence[str], requests: Any, **config: 
     return load(path)
 
 
-def throughput(folder: FilePath, urls: Sequence[str]) -> dict[str, Any]:
+def throughput(folder: FilePath) -> dict[str, Any]:
     """`best_of_n` and vLLM's benchmark client in turn, at the same concurrency on one server."""
+    with servers(1) as urls:
+        rates = _rates(folder, urls)
+    ratios = {
+        name: statistics.median(a / b for a, b in zip(rates["best_of_n"], rates[name], strict=True))
+        for name in rates
+    }
+    return {
+        "tokens_per_second": {name: [round(x, 1) for x in rate] for name, rate in rates.items()},
+        "ratio_to": {name: round(ratio, 3) for name, ratio in ratios.items()},
+    }
+
+
+def _rates(folder: FilePath, urls: Sequence[str]) -> dict[str, list[float]]:
+    """Generated tokens per second, by turns."""
     rates: dict[str, list[float]] = {}
     for turn in range(N_TURNS):
         experiment = _experiment(
             folder,
-            urls[:1],
+            urls,
             {"in_flight": CONCURRENCY},
             seed=turn,
             benchmark={**SUMS, "size": N_PROBLEMS},
@@ -221,14 +242,7 @@ def throughput(folder: FilePath, urls: Sequence[str]) -> dict[str, Any]:
             rate = _bench(urls[0], experiment, folder, more)
             rates.setdefault(name, []).append(rate)
         print(rates, file=sys.stderr, flush=True)
-    ratios = {
-        name: statistics.median(a / b for a, b in zip(rates["best_of_n"], rates[name], strict=True))
-        for name in rates
-    }
-    return {
-        "tokens_per_second": {name: [round(x, 1) for x in rate] for name, rate in rates.items()},
-        "ratio_to": {name: round(ratio, 3) for name, ratio in ratios.items()},
-    }
+    return rates
 
 
 BENCH = (
@@ -264,9 +278,18 @@ def _bench(url: str, experiment: Experiment, folder: FilePath, more: Sequence[st
     return float(found[1])
 
 
-def affinity(folder: FilePath, urls: Sequence[str]) -> dict[str, Any]:
+def affinity(folder: FilePath) -> dict[str, Any]:
     """The prefix cache's hit rate in a beam search over one server, and over two."""
-    found = {}
+    with servers(2) as urls:
+        found = _hit_rates(folder, urls)
+    found["difference_in_points"] = round(
+        100 * (found["one"]["hit_rate"] - found["two"]["hit_rate"]), 2
+    )
+    return found
+
+
+def _hit_rates(folder: FilePath, urls: Sequence[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
     for name, chosen in (("one", urls[:1]), ("two", urls)):
         before = [_cache(url) for url in urls]
         experiment = _experiment(
@@ -294,9 +317,6 @@ def affinity(folder: FilePath, urls: Sequence[str]) -> dict[str, Any]:
             "shared_tokens_ideal": done["n_shared_tokens"],
             "cached_tokens_reported": done["n_cached_tokens"],
         }
-    found["difference_in_points"] = round(
-        100 * (found["one"]["hit_rate"] - found["two"]["hit_rate"]), 2
-    )
     return found
 
 
@@ -319,15 +339,15 @@ POOLING = (
 )  # fmt: skip
 
 
-def scores(folder: FilePath, urls: Sequence[str]) -> dict[str, Any]:
+def scores(folder: FilePath) -> dict[str, Any]:
     """The embedded reward model's scores of the same sequences in this process and at a server."""
 
     solutions = [
         Solution(f"{i} + {i + 1} + 4", (f"{i} + {i + 1} = {2 * i + 1}", f"{2 * i + 1} + 4 = {i}"),
-                 array(TOKEN), ())
+                 array(TOKEN), (), 0)
         for i in range(8)
     ]  # fmt: skip
-    form = {"layout": "pieces", "question": "Problem: {question}\n", "step": "{step}\n"}
+    form = RewardFormat(layout="pieces", question="Problem: {question}\n", step="{step}\n")
 
     async def given(scorer: Scorer) -> list[float]:
         await scorer.start()
@@ -358,11 +378,11 @@ def main() -> None:
     """Measure what is named and print a JSON object for each."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     parts = {part.__name__: part for part in (same, throughput, affinity, scores)}
-    with servers(2) as urls, tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:
         for name in sys.argv[1:]:
             own = FilePath(folder) / name
             own.mkdir()
-            print(json.dumps({name: parts[name](own, urls)}), flush=True)
+            print(json.dumps({name: parts[name](own)}), flush=True)
 
 
 if __name__ == "__main__":

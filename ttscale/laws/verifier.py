@@ -74,7 +74,8 @@ class ImperfectVerifier:
         ks = np.asarray(n_attempts, dtype=np.float64)[..., None]
         with np.errstate(invalid="ignore", divide="ignore"):
             tries = np.where(reject < 1, (1 - reject**ks) / (1 - reject), ks)
-        return np.asarray(tries @ (weight * gain))
+        worth = weight * gain
+        return np.asarray(np.where(worth == 0, 0.0, tries) @ worth)  # endless tries for nothing
 
     def published_value(self, n_attempts: int, wrong: float, right: float = 1.0) -> float:
         """The expected value as published, which counts the chance of getting there twice.

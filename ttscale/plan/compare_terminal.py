@@ -15,6 +15,7 @@ from ttscale.text import shown
 
 WIDTH = 100  # columns a table takes where the terminal has fewer, or is not one
 MOST_CURVES = 5
+MOST_PAIRS = 20
 
 
 def show(comparison: Comparison, *, as_json: bool) -> None:
@@ -36,11 +37,11 @@ def tables(record: Mapping[str, Any]) -> Group:
         parts += [Text(), _curves(pool, record)]
     if record["pairs"]:
         title = f"Differences at k = {record['k']}"
-        parts += [Text(), _pairs(record["pairs"], title, same_k=True)]
+        parts += [Text(), _pairs(record, record["pairs"], title, same_k=True)]
     if record["equal_cost"] is not None:
         cost = f"{record['equal_cost']['cost_per_problem']:.4g} {record['cost_unit']}"
         title = f"Differences at equal total cost: {cost} a problem"
-        parts += [Text(), _pairs(record["equal_cost"]["pairs"], title, same_k=False)]
+        parts += [Text(), _pairs(record, record["equal_cost"]["pairs"], title, same_k=False)]
     parts += [Text(), _calibration(record["verifiers"])]
     for verifier in record["verifiers"]:
         if verifier["ceiling"] is not None:
@@ -110,12 +111,22 @@ def _curves(pool: Mapping[str, Any], record: Mapping[str, Any]) -> Table:
     return table
 
 
-def _pairs(pairs: Sequence[Mapping[str, Any]], title: str, *, same_k: bool) -> Table:
+def _pairs(
+    record: Mapping[str, Any], pairs: Sequence[Mapping[str, Any]], title: str, *, same_k: bool
+) -> Table:
+    """Of many pairs those with a baseline, and those of the verifier that is best at this k."""
+    chosen = pairs
+    if len(pairs) > MOST_PAIRS:
+        rivals = [each for each in record["verifiers"] if not each["oracle"]]
+        rivals.sort(key=lambda each: _at(each["curve"], record["k"])["best_of"] or 0.0)
+        named = {"random", "majority", *(each["name"] for each in rivals[-1:])}
+        chosen = [pair for pair in pairs if named & {pair["a"], pair["b"]}]
+        title += f" ({len(pairs) - len(chosen)} more in --json)"
     table = _table(title)
     _columns(table, "a", "b", *([] if same_k else ["k of a", "k of b"]), "a − b", "p", "raw p")
-    for side in range(2):
-        table.columns[side].justify = "left"
-    for pair in pairs:
+    for column in table.columns[:2]:
+        column.justify, column.no_wrap, column.overflow = "left", False, "fold"
+    for pair in chosen:
         table.add_row(
             pair["a"],
             pair["b"],
@@ -176,7 +187,7 @@ def _table(title: str) -> Table:
 
 
 def _columns(table: Table, first: str, *others: str) -> None:
-    table.add_column(first, no_wrap=True)
+    table.add_column(first, overflow="fold")
     for heading in others:
         table.add_column(heading, justify="right", no_wrap=True)
 
