@@ -14,8 +14,7 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 from tests.planned import rows, write_run
 from ttscale.errors import InputError
 from ttscale.laws import ImperfectVerifier
-from ttscale.plan.compare import compare
-from ttscale.plan.compare_prices import Prices
+from ttscale.plan.compare import Prices, compare
 from ttscale.plan.pricing import Meter
 from ttscale.record.pool import make_pool, read_counts
 from ttscale.record.samples import SampleSet, read_samples

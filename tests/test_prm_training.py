@@ -12,7 +12,14 @@ from ttscale.errors import InputError
 from ttscale.prm.export import halve, merge, save
 from ttscale.prm.llama import HEAD, Llama
 from ttscale.prm.recipe import Training
-from ttscale.prm.training import lower_layers, new_adapter, predict, train
+from ttscale.prm.training import (
+    language_loss,
+    lower_layers,
+    new_adapter,
+    predict,
+    train,
+    upper_layers,
+)
 from ttscale.prm.tree import shared_prefix
 
 torch = pytest.importorskip("torch")
@@ -82,6 +89,44 @@ def test_an_adapter_begins_by_changing_nothing(base: Path) -> None:
         strict=True,
     ):
         assert torch.allclose(one, other, atol=1e-4)
+
+
+def test_the_language_loss_is_that_of_the_policy_on_right_responses(base: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    llama = Llama.load(base)
+    corpus = lower_layers(llama, PROBLEMS, 2)
+    adapter = new_adapter(llama, SETTINGS)
+    hidden, starts = upper_layers(llama, corpus, corpus.documents, adapter)
+    found = language_loss(llama, hidden, starts, corpus.documents)
+
+    model = AutoModelForCausalLM.from_pretrained(base).float()
+    wanted: dict[tuple[int, ...], float] = {}
+    for problem in PROBLEMS:
+        for response in problem.responses:
+            path = [*problem.prompt, *response.token_ids]
+            with torch.no_grad():
+                surprise = -model(torch.tensor([path])).logits[0].log_softmax(-1)
+            for end in range(len(problem.prompt), len(path)) if response.right else ():
+                wanted[tuple(path[: end + 1])] = float(surprise[end - 1, path[end]])
+    assert len(wanted) > 3
+    assert float(found) == pytest.approx(np.mean(list(wanted.values())), abs=1e-4)
+
+
+def test_cycles_begin_anew_and_the_language_objective_is_learnt(base: Path) -> None:
+    llama = Llama.load(base)
+    corpus = lower_layers(llama, [PROBLEMS[0], *PROBLEMS], SETTINGS.layers)
+    lost = []
+    for weight in (0.0, 1.0):
+        epochs = []
+        changes = {"epochs": 3, "cycles": 2, "language": weight}
+        settings = SETTINGS.model_copy(update=changes)
+        adapter = train(llama, corpus, 1, 2, settings, epochs.append)
+        assert [epoch.number for epoch in epochs] == [1, 2, 3, 4, 5, 6]
+        with torch.no_grad():
+            hidden, starts = upper_layers(llama, corpus, corpus.documents, adapter)
+            lost.append(float(language_loss(llama, hidden, starts, corpus.documents)))
+    assert lost[1] < lost[0]
 
 
 def test_training_lowers_the_loss_and_is_the_same_again(base: Path) -> None:

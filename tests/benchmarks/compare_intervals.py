@@ -17,7 +17,7 @@ import numpy as np
 from scipy.stats import beta
 
 from ttscale.laws import ImperfectVerifier
-from ttscale.plan.compare_scores import Resampling, find_ceiling
+from ttscale.plan.compare.scores import Resampling, find_ceiling
 from ttscale.stats import (
     best_of_k,
     calibration_error,

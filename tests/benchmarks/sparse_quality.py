@@ -5,10 +5,11 @@
 Equality: 32 prompts of 128 to 4,096 tokens in one batch, under budgets that hold all of it, with
 the blocks chosen all the same: how many of the greedy continuations are dense attention's.
 
-Retrieval: documents of 4,000 tokens of names and six-digit codes; the model copies the code of a
-name. A prompt is read densely under every policy, and so is what gives the first digit; the other
-five are decoded, and each has to find the line again. An answer is right when all six are. The same
-questions are put under every policy; intervals are Wilson's over questions.
+Retrieval: 4,000 tokens of the project's documentation with twenty pass keys of five digits among
+them; the model copies one. A prompt is read densely under every policy, and so is what gives the
+first digit; the other four are decoded, and each has to find the line again. An answer is right
+when all five are. The same questions are put under every policy; intervals are Wilson's over
+questions.
 
 Agreement: in the project's own documentation, at places drawn at random beyond 2,048 tokens, one
 token is decoded under the policy after a dense context, and the distribution of the next one is
@@ -32,12 +33,15 @@ from ttscale.engine.sparse.step import ALWAYS
 from ttscale.stats.proportions import wilson
 
 DOCUMENT = 4000
-N_DOCUMENTS, N_QUESTIONS = 6, 20
+N_DOCUMENTS = 6
 N_PLACES = 96
 N_LIKELIEST = 100
 BUDGETS = (256, 512, 1024)
 POLICIES = ("window:{}:sinks=32", "block_topk:{}", "quest:{}", "topk:{}")
-SYLLABLES = ("ba", "do", "ki", "lu", "me", "no", "pa", "ri", "su", "te", "vo", "za")
+NAMES = (
+    "apple", "bear", "castle", "dragon", "engine", "forest", "garden", "hammer", "island", "jungle",
+    "king", "lemon", "mountain", "needle", "ocean", "piano", "queen", "river", "sailor", "tiger",
+)  # fmt: skip
 
 
 class Request(NamedTuple):
@@ -109,21 +113,17 @@ def equality(engine: Engine) -> dict[str, Any]:
 
 def retrieval(engine: Engine) -> dict[str, Any]:
     """The share of codes that are copied right under each policy."""
+    ids = project_text(engine)
     prompts, answers = [], []
     for seed in range(N_DOCUMENTS):
         rng = np.random.default_rng(seed)
-        lines: dict[str, str] = {}
-        ids: list[int] = []
-        while len(ids) < DOCUMENT:
-            for _ in range(20):
-                name = "".join(rng.choice(SYLLABLES, 4)).capitalize()
-                lines.setdefault(name, str(rng.integers(100000, 1000000)))
-            ids = engine.tokenizer.encode(_document(lines))
-        for name in rng.choice(list(lines), N_QUESTIONS, replace=False):
-            question = f"{_document(lines)}\n\nThe code of {name} is"
+        keys = {name: str(rng.integers(10000, 100000)) for name in NAMES}
+        document = _document(engine, ids[seed * 600 :], keys, rng)
+        for name in rng.permutation(list(NAMES)):
+            question = f"{document}\n\nThe pass key of the {name} is"
             prompts.append(engine.tokenizer.encode(question))
-            answers.append(lines[name])
-    for first in prompts[::N_QUESTIONS]:  # so that a document is computed once
+            answers.append(keys[name])
+    for first in prompts[:: len(NAMES)]:  # so that a document is computed once
         engine.answer([Request(first, "dense", {"max_tokens": 1})])
     result = {}
     for policy in arms():
@@ -139,8 +139,16 @@ def retrieval(engine: Engine) -> dict[str, Any]:
     return {"n": len(answers), "right, from, to": result}
 
 
-def _document(lines: dict[str, str]) -> str:
-    return "\n".join(f"The code of {name} is {code}." for name, code in lines.items())
+def _document(
+    engine: Engine, ids: list[int], keys: dict[str, str], rng: np.random.Generator
+) -> str:
+    """The project's own text with the keys' lines between its parts, in an order of their own."""
+    size = DOCUMENT // len(keys)
+    parts = []
+    for place, name in enumerate(rng.permutation(list(keys))):
+        text = engine.tokenizer.decode(ids[place * size : (place + 1) * size])
+        parts.append(f"{text}\nThe pass key of the {name} is {keys[name]}.")
+    return "\n".join(parts)
 
 
 def agreement(engine: Engine) -> dict[str, Any]:

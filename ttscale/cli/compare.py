@@ -59,9 +59,9 @@ def compare(
     """Compare verifiers on the same samples: ranking, selection, calibration, total cost."""
     import numpy as np
 
+    from ttscale.plan.compare import Prices
     from ttscale.plan.compare import compare as compare_verifiers
-    from ttscale.plan.compare_prices import Prices
-    from ttscale.plan.compare_terminal import show
+    from ttscale.plan.compare.terminal import show
     from ttscale.record.samples import read_samples
 
     prices = Prices.parse(

@@ -95,6 +95,11 @@ class Llama:
         weight = self.weights[f"{name}.weight"]
         return torch.nn.functional.rms_norm(x, weight.shape, weight, self.shape.rms_norm_eps)
 
+    def next_token(self, hidden: Tensor) -> Tensor:
+        """Logits of the next token, (n, vocabulary), of what came out of the last norm."""
+        name = "model.embed_tokens.weight"  # tied, unless the folder has a head of its own
+        return hidden @ self.weights.get("lm_head.weight", self.weights[name]).T
+
     def layer(
         self,
         number: int,

@@ -73,8 +73,9 @@ def make(recipe: Recipe, results: Path, display: Display, *, fresh: bool = False
         def report(epoch: Epoch) -> None:
             epochs.append(epoch)
             display.say(
-                f"epoch {epoch.number}/{settings.epochs}: loss {epoch.train_loss:.4f}, "
-                f"held out {epoch.held_out_loss:.4f}, {epoch.seconds:.0f} s"
+                f"epoch {epoch.number}/{settings.epochs * settings.cycles}: "
+                f"loss {epoch.train_loss:.4f}, held out {epoch.held_out_loss:.4f}, "
+                f"AUROC of endings there {epoch.held_out_auroc:.3f}, {epoch.seconds:.0f} s"
             )
 
         held_out, n_whole = recipe.config.problems.held_out, recipe.config.labels.whole

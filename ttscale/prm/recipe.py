@@ -53,15 +53,22 @@ class Training(_Frozen):
     depth : how many of the policy's layers the reward model keeps, from below; all if left out.
     layers : how many of those, the upper ones, get an adapter; those below are computed once.
     rank : of the adapter's matrices (LoRA, Hu et al., 2021, 2106.09685), on every linear map.
-    epochs : the most passes over the problems; the best one on the held-out problems is kept.
+    language : weight of the second objective, that the upper layers go on predicting the tokens of
+        right responses (Yang et al., 2024, 2406.10216); 0 leaves it out. What the model would have
+        written is what it can hold a step against.
+    epochs : passes over the problems in a cycle; the one that ranks the held-out problems' endings
+        best is kept.
+    cycles : how often the learning rate starts anew (Loshchilov and Hutter, 2017, 1608.03983).
     batch : problems in one step of the optimiser.
-    learning_rate : the greatest; it warms up over a tenth of all steps and falls to 0 as a cosine.
+    learning_rate : the greatest; it warms up over a tenth of a cycle and falls to 0 as a cosine.
     """
 
     depth: int | None = Field(default=None, ge=1)
     layers: int = Field(default=10, ge=1)
     rank: int = Field(default=8, ge=1)
+    language: float = Field(default=0.0, ge=0)
     epochs: int = Field(default=3, ge=1)
+    cycles: int = Field(default=1, ge=1)
     batch: int = Field(default=4, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)

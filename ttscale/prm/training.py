@@ -46,11 +46,18 @@ class Corpus(NamedTuple):
 
 
 class Epoch(NamedTuple):
-    """What one pass over the problems came to: weighted cross-entropies, in nats a mark."""
+    """What one pass over the problems came to.
+
+    Attributes
+    ----------
+    train_loss, held_out_loss : weighted cross-entropies, in nats a mark.
+    held_out_auroc : how well the endings of a held-out problem are ranked, mean over problems.
+    """
 
     number: int
     train_loss: float
     held_out_loss: float
+    held_out_auroc: float
     seconds: float
 
 
@@ -85,10 +92,17 @@ def logits(
     llama: Llama, corpus: Corpus, documents: Sequence[Document], adapter: Mapping[str, Tensor]
 ) -> list[Tensor]:
     """The head's logit at every mark of each document, (m,) each."""
+    hidden, starts = upper_layers(llama, corpus, documents, adapter)
+    return _read(hidden, starts, documents, adapter)
+
+
+def upper_layers(
+    llama: Llama, corpus: Corpus, documents: Sequence[Document], adapter: Mapping[str, Tensor]
+) -> tuple[Tensor, list[int]]:
+    """What the head reads, (n, hidden) of all tokens, and the row where each document begins."""
     import torch
 
     n_prefix = len(corpus.prefix)
-    n_layers = _n_adapted(adapter)
     x = torch.cat([corpus.prefix, *(document.hidden for document in documents)])
     positions, segments, start = [torch.arange(n_prefix)], [], n_prefix
     for document in documents:
@@ -98,14 +112,38 @@ def logits(
         start += n
     rotation = llama.rotation(torch.cat(positions))
     n_all = llama.shape.num_hidden_layers
-    for number in range(n_all - n_layers, n_all):
+    for number in range(n_all - _n_adapted(adapter), n_all):
         x, _ = llama.layer(number, x, rotation, n_prefix, segments, adapter)
+    return llama.norm("model.norm", x), [segment.rows.start for segment in segments]
+
+
+def _read(
+    hidden: Tensor,
+    starts: Sequence[int],
+    documents: Sequence[Document],
+    adapter: Mapping[str, Tensor],
+) -> list[Tensor]:
+    """The head's logits at the marks, (m,) of each document."""
+    import torch
+
     marks = [
-        segment.rows.start + torch.from_numpy(document.tree.marks)
-        for segment, document in zip(segments, documents, strict=True)
+        start + torch.from_numpy(document.tree.marks)
+        for start, document in zip(starts, documents, strict=True)
     ]
-    scores = llama.norm("model.norm", x[torch.cat(marks)]) @ adapter[HEAD][0]
+    scores = hidden[torch.cat(marks)] @ adapter[HEAD][0]
     return list(scores.split([len(places) for places in marks]))
+
+
+def language_loss(
+    llama: Llama, hidden: Tensor, starts: Sequence[int], documents: Sequence[Document]
+) -> Tensor:
+    """Mean cross-entropy of the tokens of right responses, in nats a token."""
+    import torch
+
+    written = [document.tree.written for document in documents]
+    rows = np.concatenate([start + w[:, 0] for start, w in zip(starts, written, strict=True)])
+    tokens = torch.from_numpy(np.concatenate([w[:, 1] for w in written]))
+    return torch.nn.functional.cross_entropy(llama.next_token(hidden[rows]), tokens)
 
 
 def _n_adapted(adapter: Mapping[str, Tensor]) -> int:
@@ -152,7 +190,7 @@ def train(
     settings: Training,
     report: Callable[[Epoch], None],
 ) -> dict[str, Tensor]:
-    """Fit the adapter and the head; returns those of the epoch that did best on held-out problems.
+    """Fit the adapter and the head; returns those of the epoch that ranks held-out problems best.
 
     Problems whose responses are all right or all wrong are left out: they do not show which steps
     are to blame.
@@ -184,27 +222,46 @@ def train(
     adapter = new_adapter(llama, settings)
     for tensor in adapter.values():
         tensor.requires_grad_()
-    optimizer = torch.optim.AdamW(
-        adapter.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-    )
     n_steps = settings.epochs * math.ceil(len(training) / settings.batch)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, n_steps))
-    best, kept = math.inf, adapter
-    for number in range(1, settings.epochs + 1):
+    best, kept = -math.inf, adapter
+    for number in range(1, settings.epochs * settings.cycles + 1):
+        if number % settings.epochs == 1 % settings.epochs:
+            optimizer = torch.optim.AdamW(
+                adapter.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+            )
+            schedule = torch.optim.lr_scheduler.LambdaLR(
+                optimizer, lambda step: _rate(step, n_steps)
+            )
         started, losses = time.perf_counter(), []
         for batch in _batches(training, settings.batch, rng):
-            value = loss(logits(llama, corpus, batch, adapter), batch, n_whole)
+            hidden, starts = upper_layers(llama, corpus, batch, adapter)
+            value = loss(_read(hidden, starts, batch, adapter), batch, n_whole)
+            losses.append(float(value.detach()))
+            if settings.language:
+                value = value + settings.language * language_loss(llama, hidden, starts, batch)
             optimizer.zero_grad()
             value.backward()
             torch.nn.utils.clip_grad_norm_(list(adapter.values()), 1.0)
             optimizer.step()
             schedule.step()
-            losses.append(float(value.detach()))
-        after = float(loss(predict(llama, corpus, unseen, adapter), unseen, n_whole))
-        report(Epoch(number, float(np.mean(losses)), after, time.perf_counter() - started))
-        if after < best:
-            best, kept = after, {name: t.detach().clone() for name, t in adapter.items()}
+        found = predict(llama, corpus, unseen, adapter)
+        after, quality = float(loss(found, unseen, n_whole)), _ranked(found, unseen)
+        seconds = time.perf_counter() - started
+        report(Epoch(number, float(np.mean(losses)), after, quality, seconds))
+        if quality > best:
+            best, kept = quality, {name: t.detach().clone() for name, t in adapter.items()}
     return kept
+
+
+def _ranked(scores: Sequence[Tensor], documents: Sequence[Document]) -> float:
+    """Chance that a right ending of a problem outscores a wrong one, mean over problems."""
+    found = []
+    for given, document in zip(scores, documents, strict=True):
+        final, values = document.tree.final, given.numpy()
+        right = document.tree.n_right > 0
+        ahead = values[final & right][:, None] - values[final & ~right]
+        found.append(float(np.mean((ahead > 0) + 0.5 * (ahead == 0))))
+    return float(np.mean(found))
 
 
 def predict(

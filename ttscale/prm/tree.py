@@ -34,6 +34,7 @@ class Tree(NamedTuple):
     n_right, n_total : (m,) of all responses that went on from a mark, how many are right, and all.
     final : (m,) whether a response ends here.
     visits : for each solution, the indices of its marks, in order.
+    written : (w, 2) every token of a right response, as the place before it and its id.
     """
 
     token_ids: Ints
@@ -44,6 +45,7 @@ class Tree(NamedTuple):
     n_total: Ints
     final: npt.NDArray[np.bool_]
     visits: tuple[tuple[int, ...], ...]
+    written: Ints
 
     @property
     def targets(self) -> npt.NDArray[np.float64]:
@@ -93,10 +95,13 @@ def tree(problem: Labelled, n_shared: int) -> Tree:
     place_of: dict[tuple[int, int], int] = {}
     marks: dict[int, bytes] = {}
     visits = []
+    written: dict[tuple[int, int], None] = {}
     question = problem.prompt[n_shared:]
     for response in problem.responses:
         place, places = -1, []
         for depth, token in enumerate(question + response.token_ids):
+            if response.right and depth >= len(question):
+                written[place, token] = None
             child = place_of.setdefault((place, token), len(token_ids))
             if child == len(token_ids):
                 token_ids.append(token)
@@ -121,6 +126,7 @@ def tree(problem: Labelled, n_shared: int) -> Tree:
         np.array([count.n_total for count in known]),
         np.array([count.n_ends > 0 for count in known]),
         tuple(tuple(index[place] for place in ends) for ends in visits),
+        np.array(list(written), dtype=np.int64).reshape(-1, 2),
     )
 
 

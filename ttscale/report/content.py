@@ -18,8 +18,7 @@ from ttscale.errors import InputError
 from ttscale.laws.sampled import COVERAGE
 from ttscale.laws.study import Study, study
 from ttscale.laws.terminal import gain_text
-from ttscale.plan.compare import compare
-from ttscale.plan.compare_prices import Prices
+from ttscale.plan.compare import Prices, compare
 from ttscale.plan.plan import architectures
 from ttscale.plan.sources import read_sources
 from ttscale.record.samples import SampleSet

@@ -18,9 +18,9 @@ from zlib import crc32
 import numpy as np
 
 from ttscale.errors import InputError
-from ttscale.plan.compare_input import Arena, arenas
-from ttscale.plan.compare_prices import Prices, Tariff, make_tariff, shared_budget
-from ttscale.plan.compare_scores import Resampling, ScoreStudy, percentiles, study_score
+from ttscale.plan.compare.arena import Arena, arenas
+from ttscale.plan.compare.prices import Prices, Tariff, make_tariff, shared_budget
+from ttscale.plan.compare.scores import Resampling, ScoreStudy, percentiles, study_score
 from ttscale.plan.frontier import pareto_frontier
 from ttscale.plan.points import CLOSE
 from ttscale.record.samples import SampleSet
@@ -139,7 +139,7 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values; see docs/compare.md for the keys."""
-        from ttscale.plan.compare_record import as_json
+        from ttscale.plan.compare.record import as_json
 
         return as_json(self)
 

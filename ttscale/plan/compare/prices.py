@@ -10,7 +10,7 @@ import numpy as np
 
 from ttscale.cost import Hardware
 from ttscale.errors import InputError, closest
-from ttscale.plan.compare_input import Arena
+from ttscale.plan.compare.arena import Arena
 from ttscale.plan.points import CLOSE
 from ttscale.plan.pricing import DIMENSIONS, Meter, sample_cost, verification_cost
 from ttscale.stats.arrays import FloatArray

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from ttscale.laws import ImperfectVerifier
-from ttscale.plan.compare_input import Arena
+from ttscale.plan.compare.arena import Arena
 from ttscale.stats import (
     CalibrationError,
     Interval,

@@ -10,11 +10,11 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ttscale.plan.compare import Comparison
+from ttscale.plan.compare.comparison import Comparison
 from ttscale.text import shown
 
 WIDTH = 100  # columns a table takes where the terminal has fewer, or is not one
-MOST_CURVES = 5
+MOST_KS = 6
 MOST_PAIRS = 20
 
 
@@ -91,23 +91,23 @@ def _verifiers(record: Mapping[str, Any]) -> Table:
 
 def _curves(pool: Mapping[str, Any], record: Mapping[str, Any]) -> Table:
     mine = [each for each in record["verifiers"] if each["pool"] == pool["label"]]
-    shown = mine[:MOST_CURVES]
     several = f", {pool['label']}" if len(record["pools"]) > 1 else ""
-    left = f" ({len(mine) - len(shown)} more in --json)" if len(mine) > len(shown) else ""
-    table = _table(f"Accuracy by k: best of k / weighted vote{several}{left}")
-    _columns(table, "k", "random", "majority", "oracle", *(each["name"] for each in shown))
     ks = [point["k"] for point in pool["oracle"]]
     powers = {2**i for i in range(40)} | {ks[-1], record["k"]}
-    for place, k in enumerate(ks):
-        if k not in powers:
-            continue
-        cells = [str(k)]
-        for name in ("random", "majority", "oracle"):
-            cells.append(_number(pool[name][place]["estimate"]) if pool[name] else "–")
-        for each in shown:
-            point = each["curve"][place]
-            cells.append(f"{_number(point['best_of'])} / {_number(point['weighted'])}")
-        table.add_row(*cells)
+    places = [place for place, k in enumerate(ks) if k in powers]
+    while len(places) > MOST_KS:  # every other one, but for the last and the one of the tables
+        own = ks.index(record["k"])
+        places = [p for i, p in enumerate(places) if i % 2 == 0 or p in {own, len(ks) - 1}]
+    table = _table(f"Accuracy by k: best of k / weighted vote{several}")
+    _columns(table, "k", *(str(ks[place]) for place in places))
+    for name in ("random", "majority", "oracle"):
+        if pool[name]:
+            table.add_row(name, *(_number(pool[name][place]["estimate"]) for place in places))
+    for each in mine:
+        points = (each["curve"][place] for place in places)
+        table.add_row(
+            each["name"], *(f"{_number(p['best_of'])} / {_number(p['weighted'])}" for p in points)
+        )
     return table
 
 

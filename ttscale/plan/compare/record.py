@@ -10,8 +10,8 @@ import numpy.typing as npt
 from ttscale.stats import Interval
 
 if TYPE_CHECKING:
-    from ttscale.plan.compare import Baselines, Comparison, Entry
-    from ttscale.plan.compare_scores import Calibrated, Ceiling
+    from ttscale.plan.compare.comparison import Baselines, Comparison, Entry
+    from ttscale.plan.compare.scores import Calibrated, Ceiling
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
