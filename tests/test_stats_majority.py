@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ttscale.errors import InputError
-from ttscale.stats import g_pass_at_k, majority_at_k, majority_at_k_iid, majority_limit
+from ttscale.stats import g_pass_at_k, majority_at_k, majority_at_k_iid, majority_limit, plurality
 from ttscale.stats.plurality import _tie_rule
 
 ABSTAIN = -1
@@ -220,3 +220,26 @@ def test_bad_input(arguments, where):
 def test_probabilities_must_add_up():
     with pytest.raises(InputError, match="add up to 1"):
         majority_at_k_iid([0.5, 0.3], 0, 3)
+
+
+@pytest.mark.parametrize("k", [1, 7, 60, 350, 400])
+def test_shortcuts_and_parts_change_nothing(k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    counts = rng.multinomial(400, rng.dirichlet(np.full(6, 0.4), 40))
+    chances = rng.dirichlet(np.full(6, 0.4), 40)
+    found = majority_at_k(counts, np.zeros(40, int), k), majority_at_k_iid(chances, 0, k)
+    decided = plurality._decided
+    n_sure = []
+
+    def undecided(votes: plurality.Ballots, thinning: plurality.Thinning) -> plurality.FloatArray:
+        n_sure.append(np.isfinite(decided(votes, thinning)).sum())
+        return np.full(len(votes.own), np.nan)
+
+    monkeypatch.setattr(plurality, "_decided", undecided)
+    whole = majority_at_k(counts, np.zeros(40, int), k), majority_at_k_iid(chances, 0, k)
+    assert sum(n_sure) > 0 or k < 350, "some problems are decided beforehand at a large k"
+    monkeypatch.setattr(plurality, "_CELLS", 50)
+    parts = majority_at_k(counts, np.zeros(40, int), k), majority_at_k_iid(chances, 0, k)
+    for one, two, three in zip(found, whole, parts, strict=True):
+        np.testing.assert_allclose(one, two, rtol=0, atol=2e-10)
+        np.testing.assert_allclose(three, two, rtol=0, atol=2e-10)

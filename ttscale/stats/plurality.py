@@ -31,6 +31,7 @@ from ttscale.stats.binomials import log_factorials
 ComplexArray: TypeAlias = npt.NDArray[np.complex128]
 
 _NEGLIGIBLE = 1e-12
+_CELLS = 1 << 24  # chances held at a time: 128 MiB, and as much again two or three times
 _CHUNK = 1 << 16  # complex numbers worked on at a time: one megabyte, so that it stays in cache
 
 
@@ -50,6 +51,18 @@ class Subset:
         log_chance += x * math.log(self.theta) + unseen * math.log1p(-self.theta)
         return np.where(x <= s, np.exp(np.where(x <= s, log_chance, 0.0)), 0.0)
 
+    def moments(self, sizes: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Mean and variance of the votes of a class of each size."""
+        mean = sizes * self.theta
+        return mean, mean * (1.0 - self.theta)
+
+    def log_total(self, totals: FloatArray) -> FloatArray:
+        """log P(S = k) in pools of these sizes."""
+        n = totals.astype(np.int64)
+        table = log_factorials(int(n.max(initial=self.k)))
+        choices: FloatArray = table[n] - table[self.k] - table[n - self.k]
+        return choices + self.k * math.log(self.theta) + (n - self.k) * math.log1p(-self.theta)
+
     def log_transform(self, z: ComplexArray) -> ComplexArray:
         """log E[z^votes] per unit of size."""
         return np.log1p(self.theta * (z - 1.0))
@@ -67,6 +80,16 @@ class Independent:
         log_rate = np.log(np.where(rate > 0, rate, 1.0))
         log_chance = x * log_rate - rate - log_factorials(most)[: most + 1]
         return np.where((rate > 0) | (x == 0), np.exp(log_chance), 0.0)
+
+    def moments(self, sizes: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """As `Subset.moments`."""
+        mean = self.k * sizes
+        return mean, mean
+
+    def log_total(self, totals: FloatArray) -> FloatArray:
+        """As `Subset.log_total`."""
+        chance = self.k * math.log(self.k) - self.k - math.lgamma(self.k + 1)
+        return np.full(len(totals), chance)
 
     def log_transform(self, z: ComplexArray) -> ComplexArray:
         """log E[z^votes] per unit of probability."""
@@ -94,12 +117,14 @@ class Ballots:
     unrepeated: FloatArray
 
     def only(self, rows: IntArray) -> Ballots:
-        """The ballots of some rows."""
+        """The ballots of some rows, with the kinds that stand in them."""
+        padding = len(self.kind_size) - 1
+        used = np.unique(np.append(self.kind[rows], padding))
         return Ballots(
             self.own[rows],
-            self.kind[rows],
-            self.kind_size,
-            self.kind_number,
+            np.searchsorted(used, self.kind[rows]),
+            self.kind_size[used],
+            self.kind_number[used],
             self.total[rows],
             self.unrepeated[rows],
         )
@@ -127,6 +152,43 @@ def ballots(
 
 def win_probability(votes: Ballots, thinning: Thinning) -> FloatArray:
     """P(the row's class wins) for every row; uniform ties, a draw of abstentions has no winner."""
+    won = _decided(votes, thinning)
+    rows = np.flatnonzero(np.isnan(won))
+    left = votes.only(rows)
+    largest = max(left.own.max(initial=0), left.kind_size[left.kind].max(initial=0))
+    most = thinning.k if isinstance(thinning, Independent) else min(thinning.k, int(largest))
+    n_sizes = len(np.unique(np.concatenate([left.own, left.kind_size])))
+    step = len(rows)
+    if n_sizes * (most + 1) > _CELLS:
+        step = max(1, _CELLS // ((left.kind.shape[1] + 1) * (most + 1)))
+    for at in range(0, len(rows), max(1, step)):
+        part = rows[at : at + step]
+        won[part] = _counted(votes.only(part), thinning)
+    return won
+
+
+def _decided(votes: Ballots, thinning: Thinning) -> FloatArray:
+    """1 or 0 where the classes' votes are too far apart for another end, NaN elsewhere.
+
+    By Bernstein's inequality the votes of a class are within t of their mean, but for a chance of
+    exp(-t^2 / (2 (variance + t/3))) on either side.
+    """
+    slack = np.maximum(0.0, -math.log(_NEGLIGIBLE) - thinning.log_total(votes.total))
+
+    def ends(sizes: FloatArray) -> tuple[FloatArray, FloatArray]:
+        mean, variance = thinning.moments(sizes)
+        reach = slack / 3 + np.sqrt(slack**2 / 9 + 2 * slack * variance)
+        reach = np.where(sizes > 0, reach, 0.0)
+        return mean - reach, mean + reach
+
+    low, high = ends(votes.own)
+    rival_low, rival_high = ends(votes.kind_size[votes.kind[:, 0]])
+    won = np.where(low > np.maximum(rival_high, votes.unrepeated > 0), 1.0, np.nan)
+    return np.where(rival_low > high, 0.0, won)
+
+
+def _counted(votes: Ballots, thinning: Thinning) -> FloatArray:
+    """As `win_probability`, the tables of all rows at once."""
     k = thinning.k
     pools, of_pool = np.unique(votes.total, return_inverse=True)
     reach = k + 14 * math.isqrt(k) + 40 if isinstance(thinning, Independent) else int(pools[-1])
