@@ -22,7 +22,7 @@ class Problems(_Frozen):
 
     offset: int = Field(ge=0)
     size: int = Field(ge=2)
-    held_out: int = Field(ge=1, description="how many, the first ones, only choose the epoch")
+    held_out: int = Field(ge=1, description="how many, the first ones, are watched, not trained on")
 
 
 class Labels(_Frozen):
@@ -56,8 +56,7 @@ class Training(_Frozen):
     language : weight of the second objective, that the upper layers go on predicting the tokens of
         right responses (Yang et al., 2024, 2406.10216); 0 leaves it out. What the model would have
         written is what it can hold a step against.
-    epochs : passes over the problems in a cycle; the one that ranks the held-out problems' endings
-        best is kept.
+    epochs : passes over the problems in a cycle.
     cycles : how often the learning rate starts anew (Loshchilov and Hutter, 2017, 1608.03983).
     batch : problems in one step of the optimiser.
     learning_rate : the greatest; it warms up over a tenth of a cycle and falls to 0 as a cosine.

@@ -190,7 +190,7 @@ def train(
     settings: Training,
     report: Callable[[Epoch], None],
 ) -> dict[str, Tensor]:
-    """Fit the adapter and the head; returns those of the epoch that ranks held-out problems best.
+    """Fit the adapter and the head; returns them after the last epoch.
 
     Problems whose responses are all right or all wrong are left out: they do not show which steps
     are to blame.
@@ -198,7 +198,7 @@ def train(
     Parameters
     ----------
     llama, corpus : the frozen model and what its lower layers made of the trees.
-    held_out : how many of the first documents are kept for choosing the epoch.
+    held_out : how many of the first documents are not trained on, but watched.
     n_whole : completions that make a label that counts in full.
     settings : what is trained and how.
     report : told of every epoch.
@@ -223,7 +223,6 @@ def train(
     for tensor in adapter.values():
         tensor.requires_grad_()
     n_steps = settings.epochs * math.ceil(len(training) / settings.batch)
-    best, kept = -math.inf, adapter
     for number in range(1, settings.epochs * settings.cycles + 1):
         if number % settings.epochs == 1 % settings.epochs:
             optimizer = torch.optim.AdamW(
@@ -248,9 +247,7 @@ def train(
         after, quality = float(loss(found, unseen, n_whole)), _ranked(found, unseen)
         seconds = time.perf_counter() - started
         report(Epoch(number, float(np.mean(losses)), after, quality, seconds))
-        if quality > best:
-            best, kept = quality, {name: t.detach().clone() for name, t in adapter.items()}
-    return kept
+    return {name: tensor.detach() for name, tensor in adapter.items()}
 
 
 def _ranked(scores: Sequence[Tensor], documents: Sequence[Document]) -> float:
