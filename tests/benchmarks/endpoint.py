@@ -262,13 +262,14 @@ def _bench(url: str, experiment: Experiment, folder: FilePath, more: Sequence[st
     for item in load_items(experiment.config.benchmark, folder=folder):
         turns = [{"role": "user", "content": item.question}]
         prompt = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-        lines += [json.dumps({"prompt": prompt, "output_tokens": N_TOKENS})] * N_SAMPLES
+        lines += [json.dumps({"prompt": prompt})] * N_SAMPLES
     (folder / "prompts.jsonl").write_text("\n".join(lines))
     body = {"seed": int(time.time()), "add_special_tokens": False}
     command = [sys.executable, "-c", BENCH, "--backend", "openai", "--base-url", url,
                "--model", str(model), "--served-model-name", "embedded", "--temperature", "0.7",
                "--dataset-name", "custom", "--dataset-path", str(folder / "prompts.jsonl"),
-               "--skip-chat-template", "--disable-shuffle", "--num-prompts", str(len(lines)),
+               "--custom-output-len", str(N_TOKENS), "--skip-chat-template",
+               "--disable-shuffle", "--num-prompts", str(len(lines)),
                "--max-concurrency", str(CONCURRENCY), "--ignore-eos", "--disable-tqdm",
                "--extra-body", json.dumps(body), *more]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
