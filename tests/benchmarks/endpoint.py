@@ -53,7 +53,7 @@ from ttscale.run.sweep import arms
 from ttscale.session import Session
 from ttscale.trace import TOKEN
 
-N_PROBLEMS, N_SAMPLES, N_TOKENS, CONCURRENCY, N_TURNS = 24, 8, 24, 64, 2
+N_PROBLEMS, N_SAMPLES, N_TOKENS, CONCURRENCY, N_TURNS = 24, 8, 24, 64, 3
 
 SUMS: dict[str, Any] = {
     "reasoning_gym": {"task": "chain_sum", "params": {"max_terms": 4, "max_digits": 2}},
@@ -220,9 +220,9 @@ def throughput(folder: FilePath) -> dict[str, Any]:
 
 
 def _rates(folder: FilePath, urls: Sequence[str]) -> dict[str, list[float]]:
-    """Generated tokens per second, by turns."""
+    """Generated tokens per second, by turns, after one that fills the prefix cache for all."""
     rates: dict[str, list[float]] = {}
-    for turn in range(N_TURNS):
+    for turn in range(N_TURNS + 1):
         experiment = _experiment(
             folder,
             urls,
@@ -236,6 +236,8 @@ def _rates(folder: FilePath, urls: Sequence[str]) -> dict[str, list[float]]:
         assert isinstance(model, OpenAIConfig), "the model is at an endpoint"
         done = asyncio.run(_play(experiment, model, folder / f"{turn}.sqlite"))
         assert done["n_generated_tokens"] == N_PROBLEMS * N_SAMPLES * N_TOKENS
+        if turn == 0:
+            continue
         rate = done["n_generated_tokens"] / done["seconds"]
         rates.setdefault("best_of_n", []).append(rate)
         for name, more in (("bench", []), ("bench_logprobs", ["--logprobs", "0"])):
