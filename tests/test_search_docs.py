@@ -12,10 +12,11 @@ from tests.contract.playing import experiment, play
 from ttscale import registry
 
 DOCS = (Path(__file__).parents[1] / "docs" / "search.md").read_text(encoding="utf-8")
+TABLE = DOCS[DOCS.index("| strategy | from |") :].partition("\n\n")[0]
 ROWS = {
     cells[0].strip("` "): cells[2].strip("` ")
-    for line in DOCS.splitlines()
-    if line.startswith("| `") and (cells := line.strip("| ").split(" | "))
+    for line in TABLE.splitlines()[2:]
+    if (cells := line.strip("| ").split(" | "))
 }
 
 

@@ -1,13 +1,14 @@
 """Does a search keep vLLM as busy as a bare call of vLLM does?
 
-    python -m tests.benchmarks.search_saturation
+    python -m tests.benchmarks.search_saturation [16]
 
 `beam_search` and `particle_filter`, n = 4, over 32 problems in flight, so 128 running sequences, in
-steps of 16 tokens up to 64, through the whole of ttscale; generated tokens per second, divided by
-those of one `LLM.generate` call for 128 sequences of 64 tokens on the same prompts. Measured in
-turn, three times, in one run; figures are medians of the ratios of one turn. Scores are the
-policy's own log-probabilities, which cost nothing, so that the engine's idle time is what is seen.
-The same searches with one problem at a time, once, on an eighth of the problems, stand beside it.
+four steps of 16 tokens (or as many as are asked for), through the whole of ttscale; generated
+tokens per second, divided by those of one `LLM.generate` call for 128 sequences of as many tokens
+on the same prompts. Measured in turn, three times, in one run; figures are medians of the ratios of
+one turn. Scores are the policy's own log-probabilities, which cost nothing, so that the engine's
+idle time is what is seen. The same searches with one problem at a time, once, on an eighth of the
+problems, stand beside it.
 
 `recomputed`: prompt tokens that the engine computed though the same search had them computed
 before, over those that nobody had: (all computed) / (ideal). The engine shares whole blocks of 32
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import tempfile
 import time
 from pathlib import Path as FilePath
@@ -34,7 +36,7 @@ from ttscale.run.sweep import Arm
 from ttscale.session import Session
 from ttscale.trace import Problem
 
-N_PROBLEMS, N, N_TOKENS, N_STEP, N_TURNS = 32, 4, 64, 16, 3
+N_PROBLEMS, N, N_STEPS, N_TURNS = 32, 4, 4, 3
 BLOCK = 32
 
 CONFIG: dict[str, Any] = {
@@ -46,8 +48,6 @@ CONFIG: dict[str, Any] = {
         "seed": 1,
         "extract": "last_number",
     },
-    "sampling": {"temperature": 0.7, "max_tokens": N_TOKENS, "ignore_eos": True},
-    "step": {"tokens": N_STEP},
     "strategies": [
         {"name": "beam_search", "n": N, "width": 2, "verifier": "mean_logprob"},
         {"name": "particle_filter", "n": N, "verifier": "mean_logprob"},
@@ -98,9 +98,10 @@ def reuse(entries: list[dict[str, Any]]) -> dict[str, float]:
     return figures
 
 
-async def measure(folder: FilePath) -> dict[str, Any]:
-    """All in turn."""
-    stage = await set_stage(CONFIG, folder)
+async def measure(folder: FilePath, n_step: int) -> dict[str, Any]:
+    """All in turn, in steps of so many tokens."""
+    sampling = {"temperature": 0.7, "max_tokens": N_STEPS * n_step, "ignore_eos": True}
+    stage = await set_stage({**CONFIG, "sampling": sampling, "step": {"tokens": n_step}}, folder)
     experiment, chosen, engine, llm, problems = stage
     sampling, seeds = chosen[0].sampling, stage.seeds(folder)
     rates: dict[str, list[float]] = {"bare": [], **{arm.label: [] for arm in chosen}}
@@ -120,6 +121,7 @@ async def measure(folder: FilePath) -> dict[str, Any]:
     }
     await engine.close()
     return {
+        "tokens_per_step": n_step,
         **summary(rates),
         "recomputed": recomputed,
         "one_problem_at_a_time": {name: round(rate, 1) for name, rate in alone.items()},
@@ -128,8 +130,9 @@ async def measure(folder: FilePath) -> dict[str, Any]:
 
 def main() -> None:
     """Measure and print one JSON object."""
+    n_step = int(sys.argv[1]) if len(sys.argv) > 1 else 16
     with tempfile.TemporaryDirectory() as name:
-        result = asyncio.run(measure(FilePath(name)))
+        result = asyncio.run(measure(FilePath(name), n_step))
     print(json.dumps(result))
 
 

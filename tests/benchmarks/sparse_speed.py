@@ -3,11 +3,12 @@
     python -m tests.benchmarks.sparse_speed [shared-32 shared-8 distinct-16]
 
 Each setting loads the model once, computes its prompts once, and then decodes in turn: dense; a
-budget of 1,024; a budget above the context; and with attention left out, which gives the time of
-everything else. Timed are whole engine steps in which every sequence is decoding. The bound is what
-would be left if attention took its dense time times its share of the bytes. A last round counts the
-bytes that attention reads and times its parts (with clocks around them, so it is not among the
-speeds). Distinct prompts take 16 prefills: about 6 minutes on two cores.
+budget above the context; one of 1,024; and with attention left out, which gives the time of
+everything else. Timed are whole engine steps in which every sequence is decoding; ratios are
+medians over rounds of a round's own ratio. The bound is what would be left if attention took its
+dense time times its share of the bytes. A last round counts the bytes that attention reads and
+times its parts (with clocks around them, so it is not among the speeds). Distinct prompts take 16
+prefills: about 6 minutes on two cores.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 CONTEXT = 7000
-BUDGET = 1024
+BUDGET, ABOVE = 1024, "block_topk:8192"
 STEPS = 12
-ROUNDS = 2
+ROUNDS = 7
 KV_BYTES = 46080  # of one token of the embedded model, in float32
 
 
@@ -183,6 +184,11 @@ class Watch:
         return timed
 
 
+def median_ratio(above: list[float], below: list[float]) -> float:
+    """The median over rounds of their ratios."""
+    return round(statistics.median(a / b for a, b in zip(above, below, strict=True)), 3)
+
+
 def measure(name: str) -> dict[str, Any]:
     """One setting."""
     from ttscale.cost import Architecture, decode_work
@@ -191,24 +197,24 @@ def measure(name: str) -> dict[str, Any]:
     started = time.perf_counter()
     decoding = Decoding(setting)
     prefill = time.perf_counter() - started
-    policies = ["dense", f"block_topk:{BUDGET}", f"quest:{BUDGET}", "block_topk:8192"]
-    steps: dict[str, list[float]] = {policy: [] for policy in [*policies, "no attention"]}
+    policies = ["dense", ABOVE, f"block_topk:{BUDGET}", f"quest:{BUDGET}"]
+    rounds: dict[str, list[float]] = {policy: [] for policy in [*policies, "no attention"]}
     for _ in range(ROUNDS):
         for policy in policies:
-            steps[policy] += decoding.decode(policy, STEPS)
+            rounds[policy].append(statistics.median(decoding.decode(policy, STEPS)))
         with without_attention():
-            steps["no attention"] += decoding.decode("dense", STEPS)
-    seconds = {policy: statistics.median(found) for policy, found in steps.items()}
-    dense, sparse, other = (seconds[key] for key in ("dense", policies[1], "no attention"))
+            rounds["no attention"].append(statistics.median(decoding.decode("dense", STEPS)))
+    seconds = {policy: statistics.median(found) for policy, found in rounds.items()}
+    dense, sparse, other = (rounds[key] for key in ("dense", policies[2], "no attention"))
     model = Architecture.from_config("embedded")
     work = {
         policy: float(decode_work(model, CONTEXT, STEPS, attention=policy).n_bytes.decode_attention)
         for policy in policies
     }
-    share = work[policies[1]] / work["dense"]
-    bound = other + (dense - other) * share
+    share = work[policies[2]] / work["dense"]
+    bound = [rest + (whole - rest) * share for whole, rest in zip(dense, other, strict=True)]
     parts = {}
-    for policy in policies[:3]:
+    for policy in ["dense", *policies[2:]]:
         watch = Watch()
         with watch.on():
             decoding.decode(policy, STEPS)
@@ -223,12 +229,13 @@ def measure(name: str) -> dict[str, Any]:
         "prefill and load, s": round(prefill, 1),
         "tokens/s": {policy: round(setting.n / s, 1) for policy, s in seconds.items()},
         "ms per step": {policy: round(s * 1e3, 1) for policy, s in seconds.items()},
-        "ratio to dense": round(dense / sparse, 3),
+        "ratio to dense": median_ratio(dense, sparse),
         "aimed at": setting.target,
         "share of the bytes": round(share, 4),
-        "bound, tokens/s": round(setting.n / bound, 1),
-        "share of the bound": round(bound / sparse, 3),
-        "overhead above the context": round(seconds["block_topk:8192"] / dense - 1, 4),
+        "bound, tokens/s": round(setting.n / statistics.median(bound), 1),
+        "share of the bound": median_ratio(bound, sparse),
+        "time above the context, of dense": median_ratio(rounds[ABOVE], dense),
+        "rounds, ms per step": {k: [round(s * 1e3, 1) for s in v] for k, v in rounds.items()},
         "parts": parts,
     }
 
