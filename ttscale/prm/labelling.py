@@ -35,7 +35,7 @@ Decode = Callable[[Sequence[int]], str]
 
 
 class Sampled(NamedTuple):
-    """One finished response: a solution, or a prefix of one with a rollout behind it.
+    """One response: a solution, a prefix of one with a rollout behind it, or an altered prefix.
 
     Attributes
     ----------
@@ -44,7 +44,8 @@ class Sampled(NamedTuple):
     steps : the text of each step.
     right : whether its answer is right; a response without an answer is wrong.
     answer : its answer, None if it gives none.
-    n_prefix : tokens of the prefix it was rolled out from; 0 for a solution.
+    n_prefix : tokens of the prefix it was rolled out from; 0 for a solution, all where it ends with
+        an altered step (`ttscale.prm.altering`).
     logprobs : of a solution's tokens, float32; empty for a rollout.
     """
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ttscale.engine import embedded
 from ttscale.engine.vllm import VLLMConfig
 from ttscale.engine.vllm_process import EMBEDDED
 from ttscale.errors import InputError
+from ttscale.prm.altering import alter
 from ttscale.prm.evaluation import judge_answers, judge_steps, step_scores
 from ttscale.prm.export import WEIGHTS, halve, merge, save
 from ttscale.prm.labelling import Labelled, Sampled, overlap, sample
@@ -62,11 +64,10 @@ def make(recipe: Recipe, results: Path, display: Display, *, fresh: bool = False
         question = recipe.config.question
         labelled = asyncio.run(sample(experiment, folder, parts, question, display, fresh=fresh))
         settings, started = recipe.config.training, time.perf_counter()
+        training = _altered(labelled["training"], recipe, base)
         llama = Llama.load(base, settings.depth)
         display.say(f"running the lower layers over {len(items) + len(others)} problems …")
-        corpus = lower_layers(
-            llama, [*labelled["training"], *labelled["evaluation"]], settings.layers
-        )
+        corpus = lower_layers(llama, [*training, *labelled["evaluation"]], settings.layers)
         seen = corpus._replace(documents=corpus.documents[: len(items)])
         epochs: list[Epoch] = []
 
@@ -132,6 +133,29 @@ def _check_depth(recipe: Recipe, base: Path) -> None:
                 got=got,
                 hint=f"at most {limit}",
             )
+
+
+def _altered(problems: list[Labelled], recipe: Recipe, base: Path) -> list[Labelled]:
+    """The problems, those that are trained on with altered steps if the recipe asks for them."""
+    settings, held_out = recipe.config.training, recipe.config.problems.held_out
+    if not settings.alterations:
+        return problems
+    from tokenizers import Tokenizer
+
+    own = Tokenizer.from_file(str(base / "tokenizer.json"))
+
+    def encode(text: str) -> list[int]:
+        ids: list[int] = own.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def decode(ids: Sequence[int]) -> str:
+        return str(own.decode(list(ids), skip_special_tokens=False))
+
+    rng = np.random.default_rng(settings.seed)
+    trained = [
+        alter(problem, settings.alterations, decode, encode, rng) for problem in problems[held_out:]
+    ]
+    return [*problems[:held_out], *trained]
 
 
 def judge(
