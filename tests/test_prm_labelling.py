@@ -16,7 +16,7 @@ from ttscale.engine.protocol import Sampling
 from ttscale.errors import InputError
 from ttscale.prm.labelling import Labelled, Sampled, label, overlap, step_ends
 from ttscale.prm.recipe import Labels, load
-from ttscale.prm.tree import shared_prefix, tree
+from ttscale.prm.tree import Tree, shared_prefix, tree
 from ttscale.record.journal import Journal
 from ttscale.trace import TOKEN
 
@@ -60,19 +60,22 @@ def labelled(engine: ScriptedEngine, path: Path) -> Labelled:
     return asyncio.run(main())
 
 
-def by_text(problem: Labelled) -> dict[str, tuple[int, int, bool]]:
+def text_at(grown: Tree, place: int) -> str:
+    """What a path says after the question up to a token."""
+    tokens = []
+    while place >= 0:
+        tokens.append(int(grown.token_ids[place]))
+        place = int(grown.parents[place])
+    return "".join(map(chr, reversed(tokens))).removeprefix("1+1")
+
+
+def by_text(grown: Tree) -> dict[str, tuple[int, int, bool]]:
     """Right responses, all, and whether one ends there, for the text up to each mark."""
-    grown = tree(problem, n_shared=0)
     found = {}
     for mark, right, total, final in zip(
         grown.marks, grown.n_right, grown.n_total, grown.final, strict=True
     ):
-        tokens, place = [], int(mark)
-        while place >= 0:
-            tokens.append(int(grown.token_ids[place]))
-            place = int(grown.parents[place])
-        text = "".join(map(chr, reversed(tokens))).removeprefix("1+1")
-        found[text] = (int(right), int(total), bool(final))
+        found[text_at(grown, int(mark))] = (int(right), int(total), bool(final))
     return found
 
 
@@ -80,7 +83,7 @@ def test_a_label_counts_what_went_on_from_a_prefix_and_nothing_else(tmp_path: Pa
     problem = labelled(Policy(), tmp_path / "journal.sqlite")
     assert len(problem.responses) == 4 + 3 * 3
     assert problem.solutions[0].steps == ("a\n", "b\n", "=2")
-    assert by_text(problem) == {
+    assert by_text(tree(problem, n_shared=0)) == {
         # three solutions (right, wrong, right) and its rollouts (right, wrong, wrong); those that
         # were asked for further down say nothing about it
         "a\n": (3, 6, False),
@@ -99,6 +102,27 @@ def test_a_label_counts_what_went_on_from_a_prefix_and_nothing_else(tmp_path: Pa
         "d\n=9": (0, 1, True),
         "d\ne\n=2": (1, 1, True),
     }
+
+
+def test_a_pruned_tree_keeps_the_paths_of_its_endings_and_their_labels(tmp_path: Path) -> None:
+    grown = tree(labelled(Policy(), tmp_path / "journal.sqlite"), n_shared=0)
+    texts = [text_at(grown, mark) for mark in grown.marks.tolist()]
+    asked = np.array([texts.index(text) for text in ("d\n=2", "a\nb\n=2", "a\nx\n=1")])
+    pruned, rows = grown.pruned(asked)
+    kept = {"a\n", "a\nb\n", "a\nx\n", "d\n", "a\nb\n=2", "a\nx\n=1", "d\n=2"}
+    assert by_text(pruned) == {
+        text: label for text, label in by_text(grown).items() if text in kept
+    }
+    assert [text_at(pruned, place) for place in range(len(pruned.token_ids))] == [
+        text_at(grown, place) for place in rows.tolist()
+    ]
+    assert (pruned.depths == grown.depths[rows]).all()
+    ways = [[text_at(pruned, int(pruned.marks[mark])) for mark in way] for way in pruned.visits]
+    whole = ["a\n", "a\nb\n", "a\nb\n=2"]
+    assert ways == [whole, ["d\n", "d\n=2"], whole], "the second solution was left out"
+    told = [text_at(pruned, int(place)) + chr(token) for place, token in pruned.written]
+    ended = ("a\nb\n=2", "d\n=2")
+    assert sorted(told) == [text[:n] for text in ended for n in range(1, len(text) + 1)]
 
 
 def test_prefixes_that_solutions_share_are_rolled_out_once_and_replayed_for_free(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,11 @@ from ttscale.prm.training import (
     lower_layers,
     new_adapter,
     predict,
+    thinned,
     train,
     upper_layers,
 )
-from ttscale.prm.tree import shared_prefix
+from ttscale.prm.tree import Tree, shared_prefix
 
 torch = pytest.importorskip("torch")
 torch.set_num_threads(1)  # two that wait for each other are slow on what is this small
@@ -72,6 +74,38 @@ def test_every_mark_scores_as_transformers_scores_its_path(
                 assert float(found[mark]) == pytest.approx(float(expected), abs=1e-4)
                 n_checked += 1
     assert n_checked == 9
+
+
+def test_what_an_epoch_leaves_out_changes_no_score(base: Path) -> None:
+    llama = Llama.load(base)
+    adapter = random_adapter(llama)
+    corpus = lower_layers(llama, PROBLEMS, SETTINGS.layers)
+    whole = corpus.documents[0]
+    drawn = []
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        part = thinned(whole, 1, rng)
+        ends = part.tree.n_right[part.tree.final]
+        assert (ends > 0).sum() == (whole.tree.n_right[whole.tree.final] > 0).sum()
+        assert (ends == 0).sum() == 1
+        expected, found = (predict(llama, corpus, [d], adapter)[0] for d in (whole, part))
+        scores = dict(zip(map(path_of(whole.tree), whole.tree.marks), expected, strict=True))
+        for path, score in zip(map(path_of(part.tree), part.tree.marks), found, strict=True):
+            assert float(score) == pytest.approx(float(scores[path]), abs=1e-5)
+        drawn.append(path_of(part.tree)(part.tree.marks[part.tree.final][ends == 0][0]))
+    assert len(set(drawn)) > 1, "another one every time"
+    assert thinned(whole, None, rng) is whole
+    assert thinned(whole, 99, rng) is whole
+
+
+def path_of(grown: Tree) -> Callable[[int], tuple[int, ...]]:
+    """The tokens up to a place."""
+
+    def follow(place: int) -> tuple[int, ...]:
+        above = () if place < 0 else follow(int(grown.parents[place]))
+        return above if place < 0 else (*above, int(grown.token_ids[place]))
+
+    return follow
 
 
 def test_an_adapter_begins_by_changing_nothing(base: Path) -> None:

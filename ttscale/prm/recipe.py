@@ -54,6 +54,8 @@ class Training(_Frozen):
     layers : how many of those, the upper ones, get an adapter; those below are computed once.
     alterations : wrong versions of each distinct step of a right response, made by another number
         in its last one's place (`ttscale.prm.altering`); the held-out problems get none.
+    wrong : how many wrong responses of a problem, altered ones among them, an epoch reads beside
+        the right ones, drawn anew every time; all if left out.
     rank : of the adapter's matrices (LoRA, Hu et al., 2021, 2106.09685), on every linear map.
     language : weight of the second objective, that the upper layers go on predicting the tokens of
         right responses (Yang et al., 2024, 2406.10216); 0 leaves it out. What the model would have
@@ -67,6 +69,7 @@ class Training(_Frozen):
     depth: int | None = Field(default=None, ge=1)
     layers: int = Field(default=10, ge=1)
     alterations: int = Field(default=0, ge=0)
+    wrong: int | None = Field(default=None, ge=1)
     rank: int = Field(default=8, ge=1)
     language: float = Field(default=0.0, ge=0)
     epochs: int = Field(default=3, ge=1)

@@ -232,7 +232,8 @@ def train(
                 optimizer, lambda step: _rate(step, n_steps)
             )
         started, losses = time.perf_counter(), []
-        for batch in _batches(training, settings.batch, rng):
+        read = [thinned(document, settings.wrong, rng) for document in training]
+        for batch in _batches(read, settings.batch, rng):
             hidden, starts = upper_layers(llama, corpus, batch, adapter)
             value = loss(_read(hidden, starts, batch, adapter), batch, n_whole)
             losses.append(float(value.detach()))
@@ -248,6 +249,23 @@ def train(
         seconds = time.perf_counter() - started
         report(Epoch(number, float(np.mean(losses)), after, quality, seconds))
     return {name: tensor.detach() for name, tensor in adapter.items()}
+
+
+def thinned(document: Document, n_wrong: int | None, rng: np.random.Generator) -> Document:
+    """The document with all right responses and at most `n_wrong` of the wrong ones."""
+    import torch
+
+    ends = document.tree.final
+    wrong = np.flatnonzero(ends & (document.tree.n_right == 0))
+    if n_wrong is None or len(wrong) <= n_wrong:
+        return document
+    right = np.flatnonzero(ends & (document.tree.n_right > 0))
+    drawn = rng.choice(wrong, n_wrong, replace=False)
+    grown, places = document.tree.pruned(np.append(right, drawn))
+    rows = torch.from_numpy(places)
+    n_prefix = document.mask.shape[1] - len(document.mask)
+    columns = torch.cat([torch.arange(n_prefix), n_prefix + rows])
+    return Document(grown, document.hidden[rows], document.mask[rows][:, columns])
 
 
 def _ranked(scores: Sequence[Tensor], documents: Sequence[Document]) -> float:

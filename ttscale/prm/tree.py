@@ -75,6 +75,39 @@ class Tree(NamedTuple):
             mask[place, place] = True
         return mask
 
+    def pruned(self, endings: Ints) -> tuple[Tree, Ints]:
+        """The tree of these endings alone, given as indices of marks, and the tokens it keeps.
+
+        Labels stay as they are: they are of all responses.
+        """
+        kept = np.zeros(len(self.token_ids), dtype=bool)
+        for end in self.marks[endings].tolist():
+            place = end
+            while place >= 0 and not kept[place]:
+                kept[place] = True
+                place = int(self.parents[place])
+        rows, marked = np.flatnonzero(kept), kept[self.marks]
+        place_of, mark_of = np.cumsum(kept) - 1, np.cumsum(marked) - 1
+        here = set(zip(self.parents[rows].tolist(), self.token_ids[rows].tolist(), strict=True))
+        written = self.written[[(int(place), int(ahead)) in here for place, ahead in self.written]]
+        return Tree(
+            self.token_ids[rows],
+            _moved(self.parents[rows], place_of),
+            self.depths[rows],
+            place_of[self.marks[marked]],
+            self.n_right[marked],
+            self.n_total[marked],
+            self.final[marked],
+            tuple(tuple(mark_of[list(way)].tolist()) for way in self.visits if marked[way[-1]]),
+            np.stack([_moved(written[:, 0], place_of), written[:, 1]], axis=1),
+        ), rows
+
+
+def _moved(places: Ints, place_of: Ints) -> Ints:
+    """Where these tokens stand in the pruned tree; −1 stays what it is."""
+    moved: Ints = np.where(places >= 0, place_of[places], -1)
+    return moved
+
 
 def shared_prefix(problems: Sequence[Labelled]) -> int:
     """How many tokens the prompts of all problems begin with in common."""
