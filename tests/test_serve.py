@@ -249,10 +249,15 @@ def test_a_client_that_leaves_cancels_its_engine_requests(tmp_path: Path, stream
 
         asking = asyncio.create_task(ask())
         await until(lambda: served.engine.load().running == 8)
+        await asyncio.sleep(0.2)  # so that something is written
         asking.cancel()
         await until(lambda: served.engine.load().running == 0)
         await until(lambda: not served.service.gate.running)
-        assert served.engine.totals().n_lost_streams == 8
+        totals = served.engine.totals()
+        assert totals.n_lost_streams == 0
+        assert await served.metric(
+            "ttscale_tokens_total", model="vote", call="generate", kind="abandoned"
+        ) == totals.n_generated_tokens > 0  # fmt: skip
         assert await served.metric(
             "ttscale_requests_total", model="vote", outcome="cancelled"
         ) == 1  # fmt: skip

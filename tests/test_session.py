@@ -19,7 +19,18 @@ from ttscale.record.ledger import Ledger
 from ttscale.session import Session
 from ttscale.trace import TOKEN
 
-SLOW = SimulatedConfig(timing=TimingConfig(time_scale=1, round_seconds=1))
+SLOW = SimulatedConfig(timing=TimingConfig(time_scale=1, round_seconds=0.01))
+
+
+class Kept(EphemeralJournal):
+    """Counts what it is told to keep."""
+
+    written = 0
+
+    def write(self, *what: Any) -> None:
+        self.written += 1
+        super().write(*what)
+
 
 
 async def sample(ctx: Context) -> None:
@@ -41,7 +52,7 @@ def test_what_nobody_waits_for_any_more_is_cancelled(
     async def main() -> None:
         engine = SimulatedEngine(SLOW)
         await engine.start()
-        session = Session(engine, EphemeralJournal(), Ledger(), PlainGrading())
+        session = Session(engine, Kept(), Ledger(), PlainGrading())
 
         async def play() -> None:
             await ask(Context(session, make_problem(), "arm", Sampling()))
@@ -49,15 +60,17 @@ def test_what_nobody_waits_for_any_more_is_cancelled(
         asking = asyncio.create_task(play())
         while engine.load().running < 3:
             await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)  # so that something is written
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
         assert engine.load().running == 3
-        session.cancel()
+        await session.abandon()
         assert engine.load().running == 0
-        session.cancel()
-        assert engine.totals().n_lost_streams == 3
-        assert not session.journal.read(b"", 0, 1)
+        await session.abandon()
+        assert session.n_fresh_tokens == engine.totals().n_generated_tokens > 0
+        assert engine.totals().n_lost_streams == 0
+        assert session.journal.written == 0, "what was cut is not kept"
         await engine.close()
 
     asyncio.run(main())

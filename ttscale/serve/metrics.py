@@ -62,7 +62,8 @@ class Metrics:
         )
         self.tokens = Counter(
             "ttscale_tokens",
-            "Tokens of them: prompt, shared and cached among these, and generated.",
+            "Tokens of them: prompt, shared and cached among these, generated, and abandoned: "
+            "generated for requests that ended before.",
             ["model", "call", "kind"],
             registry=registry,
         )
@@ -82,15 +83,22 @@ class Metrics:
             self.seconds.labels(model)
 
     def ended(
-        self, model: str, outcome: Outcome, seconds: float, spent: Mapping[str, Totals]
+        self,
+        model: str,
+        outcome: Outcome,
+        seconds: float,
+        spent: Mapping[str, Totals],
+        n_abandoned: int,
     ) -> None:
-        """Count a request and what it spent, by kind of call."""
+        """Count a request and what it spent, by kind of call, and what was generated in vain."""
         self.requests.labels(model, outcome).inc()
         self.seconds.labels(model).observe(seconds)
         for call, totals in spent.items():
             self.sequences.labels(model, call).inc(totals.n_sequences)
             for kind in ("prompt", "shared", "cached", "generated"):
                 self.tokens.labels(model, call, kind).inc(getattr(totals, f"n_{kind}_tokens"))
+        if n_abandoned:
+            self.tokens.labels(model, "generate", "abandoned").inc(n_abandoned)
 
     def text(self) -> bytes:
         """All metrics in Prometheus' format."""

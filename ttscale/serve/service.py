@@ -175,8 +175,12 @@ class Service:
             outcome = "refused" if refusal.status < 500 else "failed"
             raise
         finally:
-            session.cancel()
-            self.metrics.ended(arm.label, outcome, time.monotonic() - started, ledger.totals())
+            seconds = time.monotonic() - started
+            try:
+                await session.abandon()
+            finally:
+                spent = ledger.totals()
+                self.metrics.ended(arm.label, outcome, seconds, spent, _unbilled(session, ledger))
 
     async def _play(
         self,
@@ -209,6 +213,12 @@ class Service:
             self._say(f"{request_id}: {arm.label} failed: {ending.error}")
             raise failed(request_id)
         return _reply(ctx, ending, ledger.totals())
+
+
+def _unbilled(session: Session, ledger: Ledger) -> int:
+    """Tokens that were generated for a strategy which did not stay to be billed for them."""
+    billed = ledger.totals(fresh=True).get("generate", Totals()).n_generated_tokens
+    return max(0, session.n_fresh_tokens - billed)
 
 
 def _reply(ctx: Context, ending: Ending, spent: Mapping[str, Totals]) -> Reply:
