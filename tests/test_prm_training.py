@@ -18,6 +18,7 @@ from ttscale.prm.training import (
     lower_layers,
     new_adapter,
     predict,
+    telling,
     thinned,
     train,
     upper_layers,
@@ -181,9 +182,8 @@ def test_training_lowers_the_loss_and_is_the_same_again(base: Path) -> None:
     )
 
 
-def test_problems_that_blame_no_step_are_not_trained_on(base: Path) -> None:
-    llama = Llama.load(base)
-    one_sided = lower_layers(llama, PROBLEMS, SETTINGS.layers)
-    assert [document.tree.mixed for document in one_sided.documents] == [True, False, False]
+def test_problems_that_blame_no_step_are_not_trained_on() -> None:
+    assert [problem.mixed for problem in PROBLEMS] == [True, False, False]
+    assert telling([PROBLEMS[1], *PROBLEMS, PROBLEMS[0]], 2) == ([PROBLEMS[0]], [PROBLEMS[0]])
     with pytest.raises(InputError, match=r"(?s)both right and wrong.*0 of 2, 1 of 1"):
-        train(llama, one_sided, 1, 2, SETTINGS, print)
+        telling(PROBLEMS, 1)

@@ -71,6 +71,11 @@ class Labelled(NamedTuple):
         """The responses that were sampled from the prompt."""
         return [response for response in self.responses if not response.n_prefix]
 
+    @property
+    def mixed(self) -> bool:
+        """Whether some responses are right and some wrong."""
+        return len({response.right for response in self.responses}) == 2
+
 
 def step_ends(token_ids: Sequence[int], delimiter: str, decode: Decode) -> tuple[int, ...]:
     """How many tokens stand before each end of a step; the last end is the response's own.

@@ -24,7 +24,7 @@ from ttscale.prm.export import WEIGHTS, halve, merge, save
 from ttscale.prm.labelling import Labelled, Sampled, overlap, sample
 from ttscale.prm.llama import Llama, Tensor
 from ttscale.prm.recipe import Recipe
-from ttscale.prm.training import Corpus, Epoch, lower_layers, predict, train
+from ttscale.prm.training import Corpus, Epoch, lower_layers, predict, telling, train
 from ttscale.record.files import write_json
 from ttscale.run import folder as folders
 from ttscale.run.config import ExperimentConfig
@@ -64,11 +64,16 @@ def make(recipe: Recipe, results: Path, display: Display, *, fresh: bool = False
         question = recipe.config.question
         labelled = asyncio.run(sample(experiment, folder, parts, question, display, fresh=fresh))
         settings, started = recipe.config.training, time.perf_counter()
-        training = _altered(labelled["training"], recipe, base)
+        altered = _altered(labelled["training"], recipe, base)
+        watched, trained = telling(altered, recipe.config.problems.held_out)
+        read = [*watched, *trained, *labelled["evaluation"]]
         llama = Llama.load(base, settings.depth)
-        display.say(f"running the lower layers over {len(items) + len(others)} problems …")
-        corpus = lower_layers(llama, [*training, *labelled["evaluation"]], settings.layers)
-        seen = corpus._replace(documents=corpus.documents[: len(items)])
+        display.say(f"running the lower layers over {len(read)} problems …")
+        corpus = lower_layers(llama, read, settings.layers)
+        seen, tested = (
+            corpus._replace(documents=documents)
+            for documents in (corpus.documents[: -len(others)], corpus.documents[-len(others) :])
+        )
         epochs: list[Epoch] = []
 
         def report(epoch: Epoch) -> None:
@@ -79,10 +84,9 @@ def make(recipe: Recipe, results: Path, display: Display, *, fresh: bool = False
                 f"AUROC of endings there {epoch.held_out_auroc:.3f}, {epoch.seconds:.0f} s"
             )
 
-        held_out, n_whole = recipe.config.problems.held_out, recipe.config.labels.whole
-        adapter = halve(train(llama, seen, held_out, n_whole, settings, report))
+        n_whole = recipe.config.labels.whole
+        adapter = halve(train(llama, seen, len(watched), n_whole, settings, report))
         save(adapter, folder / ADAPTER)
-        tested = corpus._replace(documents=corpus.documents[len(items) :])
         card = {
             "recipe": recipe.config.model_dump(mode="json"),
             "seconds": round(time.perf_counter() - started),

@@ -61,6 +61,24 @@ class Epoch(NamedTuple):
     seconds: float
 
 
+def telling(problems: Sequence[Labelled], held_out: int) -> tuple[list[Labelled], list[Labelled]]:
+    """Of the first `held_out` problems and of the others those with right and wrong responses.
+
+    The rest do not show which steps are to blame. Raises InputError when none is left of either.
+    """
+    watched, trained = (
+        [problem for problem in part if problem.mixed]
+        for part in (problems[:held_out], problems[held_out:])
+    )
+    if not watched or not trained:
+        raise InputError(
+            "no problem to train on, or none held out, has both right and wrong responses",
+            got=f"{len(trained)} of {len(problems) - held_out}, {len(watched)} of {held_out}",
+            hint="more problems or solutions, or problems that are neither too hard nor too easy",
+        )
+    return watched, trained
+
+
 def lower_layers(llama: Llama, problems: Sequence[Labelled], n_layers: int) -> Corpus:
     """Run the frozen layers, all but the last `n_layers`, over every tree."""
     import torch
@@ -192,33 +210,18 @@ def train(
 ) -> dict[str, Tensor]:
     """Fit the adapter and the head; returns them after the last epoch.
 
-    Problems whose responses are all right or all wrong are left out: they do not show which steps
-    are to blame.
-
     Parameters
     ----------
-    llama, corpus : the frozen model and what its lower layers made of the trees.
+    llama, corpus : the frozen model and what its lower layers made of the trees, all `telling`.
     held_out : how many of the first documents are not trained on, but watched.
     n_whole : completions that make a label that counts in full.
     settings : what is trained and how.
     report : told of every epoch.
-
-    Raises InputError when nothing is left.
     """
     import torch
 
     rng = np.random.default_rng(settings.seed)
-    unseen, training = (
-        [document for document in part if document.tree.mixed]
-        for part in (corpus.documents[:held_out], corpus.documents[held_out:])
-    )
-    if not unseen or not training:
-        n_others = len(corpus.documents) - held_out
-        raise InputError(
-            "no problem to train on, or none held out, has both right and wrong responses",
-            got=f"{len(training)} of {n_others}, {len(unseen)} of {held_out}",
-            hint="more problems or solutions, or problems that are neither too hard nor too easy",
-        )
+    unseen, training = corpus.documents[:held_out], corpus.documents[held_out:]
     adapter = new_adapter(llama, settings)
     for tensor in adapter.values():
         tensor.requires_grad_()

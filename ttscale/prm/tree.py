@@ -53,12 +53,6 @@ class Tree(NamedTuple):
         share: npt.NDArray[np.float64] = self.n_right / self.n_total
         return share
 
-    @property
-    def mixed(self) -> bool:
-        """Whether some responses are right and some wrong."""
-        ends = self.n_right[self.final]
-        return bool(ends.any() and not ends.all())
-
     def weights(self, n_whole: int) -> npt.NDArray[np.float64]:
         """(m,) 1, but less for a step that fewer responses passed than a label is made of.
 
