@@ -11,6 +11,7 @@ import asyncio
 import json
 import random
 import re
+import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -88,7 +89,11 @@ def thirty_percent(prompt: str, seed: int, attempt: int) -> str:
 
 @dataclass
 class Server:
-    """One server. Fields may be changed while it runs."""
+    """One server. Fields may be changed while it runs.
+
+    Its port is bound from the beginning by a socket that never listens, so that nobody else can
+    have it while the server is away.
+    """
 
     fate: Fate = always_ok
     name: str = "tiny"
@@ -104,7 +109,6 @@ class Server:
     token_seconds: float = 0.0
     version: str = "0.0-test"
     seed_shift: int = 0
-    port: int = 0
     asked: Counter[tuple[str, int]] = field(default_factory=Counter)
     whole: Counter[tuple[str, int]] = field(default_factory=Counter)
     whole_tokens: int = 0
@@ -112,16 +116,22 @@ class Server:
     running: int = 0
     queue: list[int] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._place = socket.socket()
+        self._place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._place.bind(("127.0.0.1", 0))
+        self.port = self._place.getsockname()[1]
+
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Listen, on the port of before if there was one."""
+        """Listen."""
         ready = threading.Event()
         self._thread = threading.Thread(target=self._serve, args=(ready,), daemon=True)
         self._thread.start()
-        assert ready.wait(10), "the server listens"
+        assert ready.wait(60), "the server listens"
 
     def _serve(self, ready: threading.Event) -> None:
         asyncio.run(self._main(ready))
@@ -141,7 +151,6 @@ class Server:
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", self.port, reuse_address=True)
         await site.start()
-        self.port = runner.addresses[0][1]
         ready.set()
         await self._end.wait()
         for connection in list(runner.server.connections if runner.server else ()):

@@ -10,23 +10,23 @@ import sys
 from pathlib import Path
 
 from ttscale.engine.protocol import Completion
+from ttscale.record.journal import Journal
 from ttscale.run.config import load
 from ttscale.run.display import QuietDisplay
 from ttscale.run.runner import run
-from ttscale.session import Session
 
 
 def main() -> None:
     """Run, each sample's key written to the notes before it is journaled."""
     config, results, notes = map(Path, sys.argv[1:4])
     file = os.open(notes, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    journaled = Session._note
+    journaled = Journal.write
 
-    def note(self: Session, key: tuple[bytes, int], payer: str, completion: Completion) -> None:
-        os.write(file, f"{key[0].hex()} {key[1]}\n".encode())
-        journaled(self, key, payer, completion)
+    def note(self: Journal, base: bytes, stream: int, payer: str, completion: Completion) -> None:
+        os.write(file, f"{base.hex()} {stream}\n".encode())
+        journaled(self, base, stream, payer, completion)
 
-    Session._note = note  # type: ignore[method-assign]
+    Journal.write = note  # type: ignore[method-assign]
     run(load(config, sys.argv[4:]), results, QuietDisplay(), fresh=False)
 
 

@@ -36,7 +36,7 @@ def components(answers, same):
     return {frozenset(group) for group in reach.values()}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sets(st.tuples(st.sampled_from(NAMES), st.sampled_from(NAMES))), st.permutations(NAMES))
 def test_classes_are_components_in_any_order(edges, order):
     def same(a, b):
@@ -51,7 +51,7 @@ NUMBERS = ["1", "1.0", "01", "2", "3/6", "0.5", "0.5000001", "1/3", "0.333333", 
            "1.0000001", "-1", "333333/1000000"]  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.sampled_from(NUMBERS), unique=True, min_size=1))
 def test_numbers_need_no_comparison(answers):
     def same(a, b):

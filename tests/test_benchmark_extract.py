@@ -1,7 +1,7 @@
 """Answers are found where the rules say, and hostile text costs no more than its length."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ttscale.benchmark.config import Regex
@@ -51,7 +51,6 @@ def test_boxed(text, content):
     assert extract(text, "boxed") == content
 
 
-@settings(deadline=None)
 @given(st.recursive(st.text("ab+^_ ", max_size=3), lambda inner: inner.map("{{{}}}".format)))
 def test_a_box_gives_back_what_was_put_in(content):
     assert extract(rf"{{so \boxed{{{content}}}}}", "boxed") == (content.strip() or None)

@@ -53,7 +53,7 @@ WRITTEN = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(WRITTEN, WRITTEN)
 def test_numbers_are_compared_as_math_verify_compares_them(a, b):
     x, y = plain.number(a), plain.number(b)

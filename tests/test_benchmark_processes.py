@@ -37,7 +37,7 @@ def found(*numbers):
     return [Reply(str(i), None) for i in numbers]
 
 
-def crew(n=1, limit=5.0, patience=60.0, memory=4 * GIB):
+def crew(n=1, limit=5.0, patience=300.0, memory=4 * GIB):
     return Processes(
         n,
         "pattern",
@@ -148,8 +148,8 @@ def test_a_stopped_worker_is_killed_and_replaced():
         stop = Does(signal.raise_signal, signal.SIGSTOP)
         return await workers.ask(stop), await workers.ask(number(0))
 
-    reply, after = with_crew(test, patience=1.0)
-    assert reply == Reply(None, "no answer from the worker in 1 s")
+    reply, after = with_crew(test, patience=5.0)
+    assert reply == Reply(None, "no answer from the worker in 5 s")
     assert [after] == found(0)
 
 
@@ -158,7 +158,7 @@ def test_sleep_does_not_count_but_is_not_waited_for_without_end():
         slept = await workers.ask((Does(time.sleep, 0.5), "1"))
         return slept, await workers.ask(Does(time.sleep, 1000))
 
-    slept, endless = with_crew(test, limit=0.2, patience=1.5)
+    slept, endless = with_crew(test, limit=0.2, patience=5.0)
     assert slept.fault == "KeyError: None"  # it was awake in time to see that None is no rule
     assert "no answer" in endless.fault
 

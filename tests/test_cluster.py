@@ -39,33 +39,32 @@ CONFIG: dict[str, Any] = {
         {"name": "best_of_n", "n": [2, 8], "verifier": "mean_logprob"},
         {"name": "majority_vote", "n": 16},
     ],
-    "run": {"concurrency": 24, "ray": {"workers": 2, "cpus": 0.5}},
+    "run": {"concurrency": 24, "ray": {"workers": 2, "cpus": 0.5, "wait_seconds": 300}},
 }
 
 SABOTAGE = '''
 """A vote on whose third problem something happens, once."""
 
-import os, resource, shutil, signal, sqlite3
+import asyncio, os, resource, shutil, signal, sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
 from ttscale.context import Context
-from ttscale.engine.protocol import Completion
-from ttscale.session import Session
+from ttscale.record.journal import Journal
 from ttscale.strategy import Strategy
 from ttscale.trace import Answer, Problem
 
 HERE = Path({here!r})
 PAID = os.open(HERE / "paid", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-note = Session._note
+write = Journal.write
 
 
-def noted(self, key, payer, completion):
-    os.write(PAID, f"{{key[0].hex()}} {{key[1]}}\\n".encode())
-    note(self, key, payer, completion)
+def noted(self, base, stream, payer, completion):
+    os.write(PAID, f"{{base.hex()}} {{stream}}\\n".encode())
+    write(self, base, stream, payer, completion)
 
 
-Session._note = noted
+Journal.write = noted
 
 
 def committed(folder):
@@ -95,6 +94,7 @@ class Sabotage(Strategy):
 '''
 
 KILL = "os.kill(os.getpid(), signal.SIGKILL)"
+WAIT = "await asyncio.sleep(600)"
 FILL = "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))"
 
 
@@ -104,6 +104,8 @@ def cluster() -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))  # workers inherit it
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        # Where much else runs, Ray takes its time to end a worker.
+        patch.setattr("ttscale.run.runner.PATIENCE_SECONDS", 300.0)
         context = start()
         yield context.address_info["gcs_address"]
         ray.shutdown()
@@ -204,14 +206,15 @@ def test_a_full_disk_is_said_and_resumed_without_a_cluster(tmp_path: Path, clust
 def test_the_driver_is_killed_and_resumed_by_more_workers(tmp_path: Path, cluster: str) -> None:
     model = {"engine": "simulated", "timing": {"round_seconds": 0.004, "time_scale": 1.0}}
     changes = {"model": model, "benchmark": {"simulated": {}, "size": 12}}
-    run_section = {"concurrency": 3, "ray": {"cpus": 0.5}}
-    config = sabotaged(tmp_path, "pass", run=run_section, **changes)
+    run_section = {"concurrency": 3, "ray": {"cpus": 0.5, "wait_seconds": 300}}
+    config = sabotaged(tmp_path, WAIT, run=run_section, **changes)
     results = tmp_path / "runs"
     command = ["-m", "ttscale.cli", "run", str(config), "--results", str(results), "--ray", cluster]
     driver = subprocess.Popen([sys.executable, *command], cwd=ROOT, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not (tmp_path / "done").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
+    assert (tmp_path / "done").exists(), "it came to the third problem"
     assert driver.poll() is None, "it was killed at work"
     driver.send_signal(signal.SIGKILL)
     driver.communicate()

@@ -139,7 +139,7 @@ def test_delivery_waits_for_the_driver() -> None:
         assert [len(rows.calls) for rows in first.commits] == [1]
         assert not waiting.done(), "fetched is not yet kept"
         await upstream.take(first.number, 0.0)
-        await asyncio.wait_for(waiting, 1)
+        await asyncio.wait_for(waiting, 60)
 
     asyncio.run(scene())
 

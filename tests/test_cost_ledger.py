@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ttscale.cost import (
@@ -105,7 +105,6 @@ def test_columns_that_may_be_left_out() -> None:
     assert price_ledger(empty, model, H100, batch=1).totals()["flops"]["total"] == 0
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 20), st.integers(1, 9)), min_size=1, max_size=12),
     st.one_of(st.none(), st.integers(1, 4)),

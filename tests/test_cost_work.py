@@ -127,7 +127,7 @@ def brute_force_decode(
     return flops, (elements + written) * model.precision.kv_bits / 8
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(sorted(MODELS)), tokens, tokens, policies, st.integers(1, 4), st.booleans())
 def test_decode_equals_every_step_of_every_sibling(
     name: str, n_prompt: int, n_steps: int, policy: str, n_samples: int, shared: bool
@@ -153,7 +153,7 @@ def test_decode_equals_every_step_of_every_sibling(
     assert work.n_decode_steps * n_samples == n_steps
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from(sorted(MODELS)), tokens, tokens, st.one_of(st.none(), st.integers(1, 12)))
 def test_prefill_equals_every_token_of_every_pass(
     name: str, n_new: int, n_cached: int, chunk: int | None
@@ -178,7 +178,7 @@ def test_prefill_equals_every_token_of_every_pass(
     assert work.flops.head == (2 * model.n_head if n_new else 0)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(tokens, tokens), min_size=1, max_size=6), policies)
 def test_arrays_are_the_sequences_one_by_one(pairs: list[tuple[int, int]], policy: str) -> None:
     before, steps = (np.array(column) for column in zip(*pairs, strict=True))
@@ -293,7 +293,7 @@ def trees(draw: st.DrawFn) -> tuple[list[int], list[int]]:
     return parent, [draw(st.integers(0, 6)) for _ in range(n)]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(trees())
 def test_trees_equal_every_entry_read_at_every_step(tree: tuple[list[int], list[int]]) -> None:
     parent, n_tokens = tree

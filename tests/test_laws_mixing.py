@@ -56,7 +56,7 @@ def test_coverage_equals_the_reference_values(law, expected):
 
 
 @given(st.floats(0.05, 5), st.floats(0.2, 50), st.integers(1, 100_000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_beta_coverage_is_its_closed_form(alpha, beta, k):
     failure = MIXING["beta"].failure(grid_for(1_000), np.log([[alpha, beta]]), np.array([float(k)]))
     exact = np.exp(betaln(alpha, beta + k) - betaln(alpha, beta))
@@ -99,7 +99,7 @@ def test_likelihood_of_counts_equals_the_reference_values(case, expected):
     st.floats(0.3, 20),
     st.floats(0.05, 0.99),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_scaled_likelihood_is_a_thinned_beta_binomial(n, share, alpha, beta, scale):
     """c of n at p = s X is m of n at X, of which c are kept with chance s: a finite exact sum."""
     c = round(share * n)

@@ -29,7 +29,7 @@ def test_costs_count_verdicts_by_the_solution() -> None:
     assert verification_cost([[1], [2]], [1, 2], 1.0).tolist() == [[2, 3], [4, 6]]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10**6))
 def test_a_grid_is_the_mean_over_all_subsets_of_solutions(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -296,16 +296,16 @@ SLOW = {"engine": "simulated", "timing": {"round_seconds": 0.003, "time_scale": 
 
 
 def start_slow(tmp_path: Path) -> subprocess.Popen[str]:
-    """A run that takes several seconds, started in a group of its own, sampling by now."""
+    """A run that takes a minute or so, started in a group of its own, sampling by now."""
     process = subprocess.Popen(
         [sys.executable, "-m", "ttscale.cli", "run", str(write(tmp_path, model=SLOW)),
-         "--results", str(tmp_path / "r"), "--set", "benchmark.size=40",
-         "--set", "run.concurrency=4"],
+         "--results", str(tmp_path / "r"), "--set", "benchmark.size=100",
+         "--set", "run.concurrency=1"],
         cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         start_new_session=True,
     )  # fmt: skip
     journal = tmp_path / "r" / "small" / "journal.sqlite"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline and n_calls(journal) == 0:
         time.sleep(0.05)
     assert process.poll() is None, process.communicate()
@@ -335,21 +335,21 @@ def test_two_processes_do_not_run_one_experiment_at_once(tmp_path: Path) -> None
 def test_ctrl_c_keeps_what_there_is_and_the_run_goes_on(tmp_path: Path) -> None:
     process = start_slow(tmp_path)
     process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "goes on from here" in error and "Traceback" not in error
     done = ttscale("run", write(tmp_path, model=SLOW), "--results", tmp_path / "r", "--json",
-                   "--set", "benchmark.size=40")  # fmt: skip
+                   "--set", "benchmark.size=100")  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "resuming" in done.stderr
-    assert json.loads(done.stdout)["tokens"]["generate"]["n_paid_sequences"] == 160
+    assert json.loads(done.stdout)["tokens"]["generate"]["n_paid_sequences"] == 400
 
 
 def test_ctrl_c_twice_leaves_at_once(tmp_path: Path) -> None:
     process = start_slow(tmp_path)
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "Traceback" not in error
 

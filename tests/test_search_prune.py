@@ -50,7 +50,7 @@ def forests(draw):
     return np.array(weights), above, clusters, leaf_costs, node_costs.astype(int)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(forests(), st.floats(0, 3), st.floats(0, 3))
 def test_the_program_finds_the_optimum_of_all_sets(forest, sharing, diversity) -> None:
     weights, above, clusters, leaf_costs, node_costs = forest

@@ -283,28 +283,28 @@ def test_nothing_of_a_request_stays_behind(tmp_path: Path) -> None:
                 await until(lambda: served.engine.load().running > 0)
                 asking[0].cancel()
                 await asyncio.gather(*asking, return_exceptions=True)
-        await until(lambda: not served.service.gate.running)
+        gate = served.service.gate
+        await until(lambda: gate.running == gate.waiting == 0)
         del asking
         assert len(left()) == before
 
-    timing = {"time_scale": 1.0, "round_seconds": 0.0005}
+    timing = {"time_scale": 1.0, "round_seconds": 0.002}
     serve(tmp_path, test, model={"engine": "simulated", "timing": timing})
 
 
 def test_one_request_too_many_is_turned_away(tmp_path: Path) -> None:
     async def test(served: Served) -> None:
-        create = served.client.chat.completions.create
+        create, gate = served.client.chat.completions.create, served.service.gate
         asking = [asyncio.create_task(create(model="single", messages=ASK)) for _ in range(3)]
-        await until(lambda: served.service.gate.waiting == 1)
-        assert served.service.gate.running == 2 == served.engine.load().running
+        await until(lambda: gate.waiting == 1 and served.engine.load().running == 2)
+        assert gate.running == 2
         with pytest.raises(openai.RateLimitError) as refused:
             await create(model="single", messages=ASK)
         assert refused.value.code == "rate_limit_exceeded"
         assert refused.value.response.headers["retry-after"] == "1"
         for task in asking:
             task.cancel()
-        await until(lambda: not served.service.gate.running)
-        assert served.service.gate.waiting == 0
+        await until(lambda: gate.running == gate.waiting == 0)
 
     serve(tmp_path, test, Settings(concurrency=2, queue=1), model=SLOW)
 
@@ -322,7 +322,7 @@ def test_a_silent_stream_is_kept_alive(tmp_path: Path, monkeypatch: pytest.Monke
         assert comments and set(comments) == {": working"}
         assert lines[-1] == "data: [DONE]"
 
-    timing = {"time_scale": 1.0, "round_seconds": 0.002}
+    timing = {"time_scale": 1.0, "round_seconds": 0.01}
     serve(tmp_path, test, model={"engine": "simulated", "timing": timing})
 
 

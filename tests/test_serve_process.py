@@ -60,6 +60,12 @@ class Process:
             time.sleep(0.02)
         raise AssertionError("".join(self.said))
 
+    def ended(self) -> int:
+        """The exit status, once all that it said has been read."""
+        status = self.popen.wait(timeout=60)
+        self._reading.join(timeout=60)
+        return status
+
     def open(self, **fields: Any) -> Any:
         """A request's response, which can be read as it comes."""
         body = json.dumps({"model": "vote", "messages": ASK, **fields}).encode()
@@ -98,7 +104,7 @@ def test_sigterm_lets_requests_end_and_takes_no_new_ones(tmp_path: Path) -> None
             assert _closes(served.port)
             rest = response.read().decode()
         assert "Step 1" in rest and rest.endswith("data: [DONE]\n\n")
-        assert served.popen.wait(timeout=60) == 0
+        assert served.ended() == 0
         assert "SIMULATED" in "".join(served.said)
 
 
@@ -122,7 +128,7 @@ def test_ctrl_c_twice_leaves_at_once(tmp_path: Path) -> None:
         served.popen.send_signal(signal.SIGINT)
         served.wait_for("stopping; 1 requests")
         served.popen.send_signal(signal.SIGINT)
-        assert served.popen.wait(timeout=60) == 130
+        assert served.ended() == 130
         asking.join(timeout=60)
         said = "".join(served.said)
         assert "left at once" in said and "Traceback" not in said
@@ -145,7 +151,7 @@ def test_what_does_not_end_in_time_is_cancelled_and_told_so(tmp_path: Path) -> N
         asking.join(timeout=60)
         assert failures[0].code == 503
         assert json.load(failures[0])["error"]["code"] == "server_stopping"
-        assert served.popen.wait(timeout=60) == 0
+        assert served.ended() == 0
         assert "Traceback" not in "".join(served.said)
 
 

@@ -19,7 +19,7 @@ from ttscale.record.ledger import Ledger
 from ttscale.session import Session
 from ttscale.trace import TOKEN
 
-SLOW = SimulatedConfig(timing=TimingConfig(time_scale=1, round_seconds=0.01))
+SLOW = SimulatedConfig(timing=TimingConfig(time_scale=1, round_seconds=0.05))
 
 
 class Kept(EphemeralJournal):
@@ -30,7 +30,6 @@ class Kept(EphemeralJournal):
     def write(self, *what: Any) -> None:
         self.written += 1
         super().write(*what)
-
 
 
 async def sample(ctx: Context) -> None:

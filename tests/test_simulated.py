@@ -41,7 +41,7 @@ def prompts(served: SimulatedEngine, n: int = 8) -> list[array[int]]:
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run(asyncio.wait_for(coroutine, 60))
+    return asyncio.run(asyncio.wait_for(coroutine, 300))
 
 
 async def whole(served: SimulatedEngine, prefix: array[int], seed: int) -> Completion:

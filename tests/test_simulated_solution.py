@@ -29,7 +29,7 @@ from ttscale.engine.simulated.solution import Writer
 ELEVEN_STEPS = Writer(World(WorldConfig(steps=Fixed(value=11))))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.integers(1, 90), min_size=1, max_size=8), st.sampled_from([0.1, 0.9]), st.booleans()
 )
@@ -127,7 +127,7 @@ TAIL = "\n. So far so good; one more sum and the next step is due" + 50 * (
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.builds(
         Sampling,

@@ -9,7 +9,7 @@ from math import ceil, comb
 import numpy as np
 import pytest
 import scorio
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
@@ -29,7 +29,6 @@ def outcomes(draw):
     return draw(st.lists(st.booleans(), min_size=1, max_size=7))
 
 
-@settings(deadline=None)
 @given(outcomes())
 def test_every_k_equals_enumeration_over_all_subsets(right):
     n, c = len(right), sum(right)
@@ -111,7 +110,6 @@ def test_exact_variance_and_its_jackknife():
     assert np.isnan(within_problem_variance(5, 2, 5))
 
 
-@settings(deadline=None)
 @given(st.integers(1, 6).flatmap(lambda n: st.tuples(*[st.sampled_from("arR") for _ in range(n)])))
 def test_accept_first_equals_enumeration_over_all_orders(pool):
     """`R` is accepted and right, `a` accepted and wrong, `r` rejected."""

@@ -24,7 +24,6 @@ def vote(answers, right):
     return (right in leaders) / max(len(leaders), 1)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=5), st.integers(0, 3), st.data())
 def test_every_k_equals_enumeration_over_all_subsets(counts, n_abstain, data):
     counts = counts[:4] if sum(counts) + n_abstain > 12 else counts
@@ -71,7 +70,7 @@ def test_check_values_of_infinite_pools():
     st.integers(0, 2),
     st.integers(1, 5),
 )
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_an_infinite_pool_equals_enumeration_over_all_sequences(sizes, abstain, k):
     total = sum(sizes) + abstain
     chance = dict(enumerate(np.array(sizes) / total)) | {ABSTAIN: abstain / total}

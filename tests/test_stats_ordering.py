@@ -7,7 +7,7 @@ from math import comb
 import numpy as np
 import pytest
 import scorio
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ttscale.errors import InputError
@@ -24,7 +24,6 @@ def best_of_subset(subset):
     )
 
 
-@settings(deadline=None)
 @given(st.lists(SAMPLE, min_size=1, max_size=7))
 def test_best_of_every_k_equals_enumeration(pool):
     scores, correct = [s for s, _ in pool], [r for _, r in pool]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -12,7 +12,6 @@ from ttscale.stats import auroc, average_precision, rank_quality
 SAMPLE = st.tuples(st.sampled_from([-np.inf, -1.0, 0.0, 0.25, 0.5, 2.0]), st.booleans())
 
 
-@settings(deadline=None)
 @given(st.lists(SAMPLE, min_size=2, max_size=30))
 def test_scikit_learn_agrees(pool):
     scores, correct = (np.array(column, dtype=float) for column in zip(*pool, strict=True))

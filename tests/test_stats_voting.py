@@ -4,7 +4,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ttscale.errors import InputError
@@ -24,7 +24,6 @@ def weighted_vote(subset, share):
     return np.mean(winners) if winners else 0.0
 
 
-@settings(deadline=None)
 @given(st.lists(SAMPLE, min_size=1, max_size=8))
 def test_every_k_equals_enumeration(pool):
     answers, weights, correct = (list(column) for column in zip(*pool, strict=True))

@@ -78,7 +78,7 @@ def files_of_checkout() -> set[str]:
         Path(folder, name).relative_to(CHECKOUT)
         for folder, _, names in os.walk(CHECKOUT / "ttscale", followlinks=True)
         for name in names
-        if not name.endswith((".pyc", "ruff.toml"))
+        if Path(folder).name != "__pycache__" and not name.endswith("ruff.toml")
     }
     return {path.as_posix() for path in paths if not any(p.startswith(".") for p in path.parts)}
 

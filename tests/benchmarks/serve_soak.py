@@ -153,7 +153,10 @@ async def soak(url: str, pid: int, minutes: float, n_clients: int) -> dict[str, 
         watch(pid, stop, tally, max(seconds / 120, 0.25)),
         *(client(url, number, stop, tally) for number in range(n_clients)),
     )
-    await asyncio.sleep(1)
+    for _ in range(60):  # a busy server hears late that a client has left
+        await asyncio.sleep(1)
+        if not (await metrics(url))["ttscale_requests_running"]:
+            break
     after = await metrics(url)
     grown = growth(tally.memory, seconds / 5)
     counted = total(after, "ttscale_requests_total", 'outcome="answered"')
