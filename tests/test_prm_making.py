@@ -86,6 +86,10 @@ def test_a_finished_run_holds_the_model_and_says_how_good_it_is(
     monkeypatch.setattr(making, "sample", sample)
     folder = make(recipe(tmp_path, {"model": str(base)}), tmp_path)
     card = json.loads((folder / "card.json").read_text())
+    assert card["material"] == {
+        "problems": 3, "mixed": 2,
+        "solutions": 5, "right_solutions": 0.6, "rollouts": 2, "right_rollouts": 0.0,
+    }  # fmt: skip
     assert card["answers"]["pass_at_1"][0] == 0.5
     assert card["answers"]["mean_logprob"]["auroc_within"][0] == 1
     assert card["steps"]["exact"]["mean_logprob"]["auroc"][0] == 1
@@ -101,5 +105,6 @@ def test_a_finished_run_holds_the_model_and_says_how_good_it_is(
         assert found == pytest.approx(check["scores"], abs=1e-4)
     making.show(folder, as_json=False)
     shown = capsys.readouterr().out
+    assert "3 problems, of which 2 have right and wrong responses: 5 solutions, 0.600" in shown
     assert "2 unseen problems × 2" in shown
     assert " [–, –]" in shown  # two problems leave some intervals open

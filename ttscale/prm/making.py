@@ -89,6 +89,7 @@ def make(recipe: Recipe, results: Path, display: Display, *, fresh: bool = False
         save(adapter, folder / ADAPTER)
         card = {
             "recipe": recipe.config.model_dump(mode="json"),
+            "material": material(labelled["training"]),
             "seconds": round(time.perf_counter() - started),
             "epochs": [epoch._asdict() for epoch in epochs],
             **judge(llama, tested, labelled["evaluation"], adapter, recipe),
@@ -162,6 +163,20 @@ def _altered(problems: list[Labelled], recipe: Recipe, base: Path) -> list[Label
     return [*problems[:held_out], *trained]
 
 
+def material(problems: Sequence[Labelled]) -> dict[str, float]:
+    """How many responses there are to train on, and what share of them is right."""
+    responses = [response for problem in problems for response in problem.responses]
+    found: dict[str, float] = {
+        "problems": len(problems),
+        "mixed": sum(problem.mixed for problem in problems),
+    }
+    for name, rolled_out in (("solutions", False), ("rollouts", True)):
+        right = [response.right for response in responses if bool(response.n_prefix) is rolled_out]
+        found[name] = len(right)
+        found[f"right_{name}"] = round(float(np.mean(right)), 4) if right else 0.0
+    return found
+
+
 def judge(
     llama: Llama,
     corpus: Corpus,
@@ -199,7 +214,12 @@ def show(folder: Path, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(card, ensure_ascii=False))
         return
-    answers, steps = card["answers"], card["steps"]
+    answers, steps, sampled = card["answers"], card["steps"], card["material"]
+    print(
+        f"{sampled['problems']:,} problems, of which {sampled['mixed']:,} have right and wrong "
+        f"responses: {sampled['solutions']:,} solutions, {sampled['right_solutions']:.3f} of them "
+        f"right; {sampled['rollouts']:,} rollouts, {sampled['right_rollouts']:.3f} of them right"
+    )
     print(f"{answers['problems']} unseen problems × {card['recipe']['evaluation']['solutions']}")
     for name, value in answers.items():
         if isinstance(value, dict):
