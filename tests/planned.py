@@ -64,10 +64,11 @@ def write_run(
     judge_tokens: int = 150,
     search: dict[str, bool] | None = None,
     search_tokens: int = 700,
+    searcher: str = "beam_search(n=4)",
     batch: int = 8,
     **metadata: Any,
 ) -> Path:
-    """A run folder: best-of-n by `judge` on the samples, and one search with its answers."""
+    """A run folder: best-of-n by `judge` on the samples, and one more arm with its answers."""
     from ttscale.record.files import write_parquet
 
     folder.mkdir()
@@ -87,15 +88,16 @@ def write_run(
     answers = []
     for problem, right in (search or {}).items():
         row = {"problem_id": problem}
-        add("beam_search(n=4)", row, "generate", model, PROMPT, search_tokens)
-        answers.append({"arm": "beam_search(n=4)", "problem_id": problem, "correct": right})
+        add(searcher, row, "generate", model, PROMPT, search_tokens)
+        answers.append({"arm": searcher, "problem_id": problem, "correct": right})
     known = {"model": model, "benchmark": "sums", "simulated": False, "complete": True}
     write_pool(folder / "pool.parquet", samples, **known, **metadata)
     ledger.write(folder / "ledger.parquet")
     schema = pa.schema([("arm", pa.string()), ("problem_id", pa.string()), ("correct", pa.bool_())])
     write_parquet(pa.Table.from_pylist(answers, schema), folder / "answers.parquet")
     strategies = [{"label": arm, "verifier": judge, "oracle": False}] if judge else []
-    strategies += [{"label": "beam_search(n=4)", "verifier": None, "oracle": False}]
+    asked = judge if judge and judge in searcher else None
+    strategies += [{"label": searcher, "verifier": asked, "oracle": False}]
     (folder / "summary.json").write_text(json.dumps({"strategies": strategies}))
     (folder / "provenance.json").write_text(json.dumps({"max_num_seqs": 256}))
     return folder

@@ -158,6 +158,22 @@ def test_a_run_offers_its_searches_and_pays_its_verifier(tmp_path: Path, answer:
     assert any("no ledger to price it" in note for note in without["notes"])
 
 
+@pytest.mark.parametrize("negative", [False, True])
+def test_a_weighted_vote_is_a_point_of_its_own_only_where_it_has_no_curve(
+    tmp_path: Path, answer: Answer, negative: bool
+) -> None:
+    samples = rows()
+    for row in samples:
+        row["score.judge"] -= 10 * negative
+    vote, right = "weighted_majority(n=16, judge)", {f"q{i}": True for i in range(30)}
+    folder = tmp_path / "run"
+    run_folder = write_run(folder, samples, judge="judge", search=right, searcher=vote)
+    found = answer(run_folder, "--budget", "1.5e12 FLOPs", "--difficulty", "none")
+    offered = {(each["selector"], each["sample_set"]) for each in found["candidates"]}
+    assert ("weighted_majority:judge" in {selector for selector, _ in offered}) is not negative
+    assert (("strategy", vote) in offered) is negative
+
+
 def test_models_are_matched_at_equal_flops(tmp_path: Path, answer: Answer) -> None:
     small = write_pool(tmp_path / "small.parquet", rows(n=24), model="Qwen3-0.6B")
     large = write_pool(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +13,7 @@ from ttscale.laws.families import POOLED
 from ttscale.laws.saturation import REACH
 from ttscale.plan.pilot import vote_outcomes
 from ttscale.plan.pricing import CostOf, Meter, sample_cost, search_costs, verification_cost
-from ttscale.plan.sources import Rows, Run, Source, Sources, is_on_a_curve
+from ttscale.plan.sources import Rows, Run, Source, Sources, curve
 from ttscale.stats import curves, log_spaced
 from ttscale.stats.arrays import FloatArray, IntArray
 
@@ -102,7 +102,8 @@ def all_candidates(
         cost = sample_cost(source, n_problems, meter)
         least.append((float(cost(np.array([1])).mean()), source.samples.label))
         found += _curves(source, sources.problem_ids, cost, meter, budget, verifiable, rng)
-    found += single_budget_strategies(sources, meter)
+    curves = {candidate.selector for candidate in found}
+    found += single_budget_strategies(sources, meter, curves)
     if not any(each.costs.mean(axis=0).min() <= budget for each in found if not each.bound):
         from ttscale.cost import format_quantity
 
@@ -200,21 +201,23 @@ def weighted_votes(rows: Rows, ns: IntArray, rng: np.random.Generator) -> dict[s
     return {f"weighted_majority:{name}": values for name, values in found.items()}
 
 
-def single_budget_strategies(sources: Sources, meter: Meter) -> list[Candidate]:
-    """The arms of runs that are no selector over independent samples, one point each."""
+def single_budget_strategies(
+    sources: Sources, meter: Meter, curves: Collection[str]
+) -> list[Candidate]:
+    """The arms of runs that lie on none of these curves, one point each."""
     found = []
     for path, run in sources.runs.items():
         if run.answers is None or run.ledger is None or meter.dimension == "samples":
             continue
         labels = [str(name) for name in run.answers["arm"].unique().to_pylist()]
         for label in labels:
-            if is_on_a_curve(label):
+            entry = run.strategies.get(label, {})
+            if curve(label, entry.get("verifier") or "") in curves:
                 continue
             right = _answers(run, label, sources.problem_ids)
             if right is None:
                 continue
             metadata = sources.metadata[path]
-            entry = run.strategies.get(label, {})
             found.append(
                 Candidate(
                     path,

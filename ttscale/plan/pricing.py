@@ -21,7 +21,7 @@ from ttscale.cost import (
     price_ledger,
 )
 from ttscale.errors import InputError
-from ttscale.plan.sources import Run, Source, is_on_a_curve
+from ttscale.plan.sources import Run, Source, curve
 from ttscale.record.ledger import rescoring_arm
 from ttscale.stats.arrays import BoolArray, FloatArray, IntArray
 
@@ -246,7 +246,7 @@ def _attention(source: Source) -> str:
     policies = {
         use["attention"]
         for use in uses
-        if use["kind"] == "generate" and is_on_a_curve(use["arm"]) and use["attention"]
+        if use["kind"] == "generate" and curve(use["arm"]) and use["attention"]
     }
     return str(policies.pop()) if len(policies) == 1 else "dense"
 

@@ -19,15 +19,13 @@ if TYPE_CHECKING:
 
 FEW_PROBLEMS = 20
 
-# Strategies that are a selector over independent samples, and so points of the curves. Every other
-# strategy of a run is a point of its own.
-ON_A_CURVE = (
-    "single",
-    "majority_vote",
-    "best_of_n",
-    "weighted_best_of_n",
-    "weighted_majority_vote",
-)
+CURVES = {
+    "single": "single",
+    "majority_vote": "majority",
+    "best_of_n": "best_of:{verifier}",
+    "weighted_majority": "weighted_majority:{verifier}",
+}
+"""Strategies that are a selector over independent samples, by the curve that they lie on."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class Run:
         arms = [
             label for label, entry in self.strategies.items() if entry.get("verifier") == verifier
         ]
-        return [label for label in arms if is_on_a_curve(label)] or arms
+        return [label for label in arms if curve(label, verifier)] or arms
 
 
 @dataclass(frozen=True)
@@ -153,9 +151,10 @@ class Sources:
         return imported_from(self.metadata.get(source, {})) is not None
 
 
-def is_on_a_curve(label: str) -> bool:
-    """Whether an arm, by its label, is a selector over independent samples."""
-    return label.partition("(")[0] in ON_A_CURVE
+def curve(label: str, verifier: str = "") -> str | None:
+    """The selector over independent samples that an arm is, by its label; None for a search."""
+    name = CURVES.get(label.partition("(")[0])
+    return name and name.format(verifier=verifier)
 
 
 def read_sources(paths: Sequence[Path]) -> Sources:
