@@ -39,7 +39,10 @@ names are the parameters. *Prompts* that a strategy writes itself (a judge's, a 
 computed anew and charged as prompt tokens; words put into the model's mouth likewise. What a
 strategy notes of itself, such as `thinking_tokens` or what it cut to fit the context, is in
 `answers.parquet`.
-With `n: 1` every strategy that has an n is one plain sample (`sparse_generation` under its policy).
+With `n: 1` every strategy that has an n is one plain sample (`sparse_generation` under its policy,
+`repeated` what it repeats).
+
+Those of *Retrieval* need the extra `retrieval`: `pip install 'ttscale[retrieval]'`.
 
 What stands between `<think>` and `</think>`, or in another format's thinking, is never read for an
 answer, in any strategy; thinking that is never closed gives none.
@@ -54,7 +57,8 @@ best of revisions.
 MEASURED = """\
 ## Measured
 
-All of them on the embedded model and {problems} sums of two or three numbers, from one journal, by
+All of them but `sparse_generation`, whose figures are [elsewhere](sparse.md), on the embedded model
+and {problems} sums of two or three numbers, from one journal, by
 
 ```
 ttscale run configs/experiments/zoo_embedded.yaml

@@ -17,13 +17,12 @@ def _first_line(cls: type) -> str:
 
 
 def _files(folder: str) -> dict[str, str]:
-    """The YAML files of one of the package's configuration folders, with their first comment."""
+    """The YAML files of one of the package's configuration folders, with their first line."""
     found = {}
     for file in sorted((files("ttscale") / "configs" / folder).iterdir(), key=lambda f: f.name):
         if file.name.endswith(".yaml"):
             first = file.read_text(encoding="utf-8").partition("\n")[0]
-            about = first.lstrip("# ") if first.startswith("#") else ""
-            found[file.name.removesuffix(".yaml")] = about
+            found[file.name.removesuffix(".yaml")] = first.removeprefix("# ").removeprefix("name: ")
     return found
 
 
