@@ -22,7 +22,7 @@ from ttscale.trace import Finish, Problem
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 2.0
 """How long an engine may take to end streams that were aborted, before they are cancelled."""
 
 
